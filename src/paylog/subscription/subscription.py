@@ -1,0 +1,101 @@
+"""What a subscription declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, StrictInt
+
+from paylog.subscription.declared_schema import DeclaredSchema
+from paylog.subscription.logs import Logs
+from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
+from paylog.subscription.quantities import Size
+from paylog.subscription.schedule import Schedule
+from paylog.subscription.section import Problem, Section
+from paylog.subscription.service_provider import ServiceProvider
+
+if TYPE_CHECKING:
+    from paylog.model_schema import ModelSchema
+
+
+class Deployment(Section):
+    """The served endpoint of the model."""
+
+    id: Text = Field(description="Id of the deployment, as the engine names it (SageMaker: the endpoint).")
+    name: Text | None = Field(default=None, description="A name for people. Left out: the id.")
+
+
+class DataMartTarget(Section):
+    """The data mart that the payload records go to."""
+
+    connection: ConnectionId = Field(
+        default="postgres_default", description="Id of the connection (type postgres) to the data mart."
+    )
+    schema_name: SchemaName = Field(
+        alias="schema", description="Schema in the database. Created if absent, never dropped."
+    )
+
+
+class BatchLimits(Section):
+    """How the work is cut up."""
+
+    bytes: Size = Field(
+        default=64_000_000, description="Stored bytes of the objects in one batch, like 64MB."
+    )
+    max_parallel: Annotated[StrictInt, Field(ge=1, le=1000)] = Field(
+        default=2, description="Batches of this subscription that load at the same time."
+    )
+
+
+class ErrorBudget(Section):
+    """How many records of a batch may be rejected before the whole batch is rolled back."""
+
+    count: Annotated[StrictInt, Field(ge=0)] | None = Field(
+        default=None, description="Rejected rows a batch may have. Left out: no limit by count."
+    )
+    share: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
+        default=0.05, description="Share of rejected rows a batch may have, 0 to 1. null: no limit by share."
+    )
+
+
+class Subscription(Section):
+    """One monitored deployment in one data mart."""
+
+    id: SubscriptionId = Field(description="Id of the subscription; names its DAG and its payload table.")
+    service_provider: ServiceProvider = Field(description="The engine that serves the model.")
+    deployment: Deployment = Field(description="The served endpoint of the model.")
+    logs: Logs = Field(description="Where the engine drops its scoring logs.")
+    declared_schema: DeclaredSchema = Field(
+        alias="model_schema", description="What the model takes and gives: fields, types, modeling roles."
+    )
+    data_mart: DataMartTarget = Field(description="Where the payload records go.")
+    schedule: Schedule = Field(default_factory=Schedule, description="When it runs.")
+    batch: BatchLimits = Field(default_factory=BatchLimits, description="How the work is cut up.")
+    error_budget: ErrorBudget = Field(
+        default_factory=ErrorBudget, description="How many rejects are tolerable in a batch."
+    )
+
+    @cached_property
+    def model_schema(self) -> ModelSchema:
+        """The model schema that decode, normalize and load work with."""
+        return self.declared_schema.build()
+
+    @property
+    def layout(self) -> str:
+        """strftime pattern of the folders below the prefix (UTC), the engine's own by default; '' is flat."""
+        declared = self.logs.layout
+        return self.service_provider.layout if declared is None else declared
+
+    def document(self) -> dict[str, Any]:
+        """The subscription as plain JSON values; ``Subscription.model_validate`` reads it back."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def contradictions(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
+        logs, provider = data.get("logs"), data.get("service_provider")
+        variant = logs.get("variant") if isinstance(logs, Mapping) else getattr(logs, "variant", None)
+        sagemaker = ServiceProvider.AMAZON_SAGEMAKER
+        if variant is not None and provider in set(ServiceProvider) - {sagemaker}:
+            yield Problem(("logs", "variant"), f"only {sagemaker} has variants; remove it")
