@@ -1,0 +1,178 @@
+"""Strict casts of token columns to field types, a column at a time.
+
+``"27"`` is an integer and so is ``27.0``, ``"27.5"`` is not. NaN and infinities become null.
+Integers keep all 64 bits. A timestamp without a zone needs the subscription's.
+"""
+
+from __future__ import annotations
+
+import re
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from paylog.codecs import Mask
+from paylog.model_schema import ARROW_TYPES, TIMESTAMP, FieldType
+
+_INTEGER = r"^[+-]?[0-9]+(\.0*)?$"
+_DOUBLE = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan|inf|infinity))$"
+_TRUE = ("true", "True", "TRUE", "1")
+_FALSE = ("false", "False", "FALSE", "0")
+_ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+_FRACTION = r"(\.[0-9]{6})[0-9]+"
+
+Cast = tuple[pa.Array, Mask | None]
+
+
+def cast(tokens: pa.Array, kind: FieldType, zone: ZoneInfo | None = None) -> Cast:
+    """Typed column and, unless all cells fit, a mask of those that did not (they are null in it)."""
+    if kind is FieldType.STRING:
+        return _strings(tokens)
+    if kind is FieldType.INTEGER:
+        return _integers(tokens)
+    if kind is FieldType.DOUBLE:
+        return _doubles(tokens)
+    if kind is FieldType.BOOLEAN:
+        return _booleans(tokens)
+    if kind is FieldType.TIMESTAMP:
+        return timestamps(tokens, zone)
+    return _vectors(tokens)
+
+
+def _strings(tokens: pa.Array) -> Cast:
+    if pa.types.is_string(tokens.type):
+        if not _holds(tokens, b"\0"):
+            return tokens, None
+        fits = pc.invert(pc.match_substring(tokens, "\0"))  # PostgreSQL's text cannot hold NUL
+        return _masked(tokens, fits, lambda kept: kept)
+    return pa.nulls(len(tokens), pa.string()), _mask(pc.is_valid(tokens))
+
+
+def _integers(tokens: pa.Array) -> Cast:
+    if pa.types.is_integer(tokens.type):
+        return tokens.cast(pa.int64()), None
+    if pa.types.is_floating(tokens.type):
+        whole = pc.and_(pc.is_finite(tokens), pc.equal(pc.round(tokens), tokens))
+        return _masked(tokens, whole, lambda kept: kept.cast(pa.int64(), safe=False))
+    if not _holds(tokens, b"x", b"X"):  # Arrow would read 0x1F
+        try:
+            return pc.cast(tokens, pa.int64()), None
+        except pa.ArrowInvalid:
+            pass
+    trimmed = pc.utf8_trim_whitespace(tokens)
+    fits = pc.match_substring_regex(trimmed, _INTEGER)
+    digits = pc.replace_substring_regex(trimmed, r"^\+|\.0*$", "")
+    fits = pc.and_(fits, _within_64_bits(digits))
+    return _masked(digits, fits, lambda kept: pc.cast(kept, pa.int64()), nulls=_not_finite(trimmed))
+
+
+def _within_64_bits(digits: pa.Array) -> pa.Array:
+    short = pc.less_equal(pc.utf8_length(digits), 18)
+    if pc.all(short).as_py() is not False:
+        return short
+    return pa.array([_is_int64(d) for d in digits.to_pylist()], pa.bool_())
+
+
+def _is_int64(digits: str | None) -> bool | None:
+    if digits is None:
+        return None
+    try:
+        return len(digits) <= 40 and -(2**63) <= int(digits) < 2**63
+    except ValueError:
+        return False
+
+
+def _not_finite(tokens: pa.Array) -> pa.Array:
+    return pc.match_substring_regex(tokens, r"^[+-]?(?i:nan|inf|infinity)$")
+
+
+def _doubles(tokens: pa.Array) -> Cast:
+    if pa.types.is_floating(tokens.type) or pa.types.is_integer(tokens.type):
+        return _finite(tokens.cast(pa.float64(), safe=False)), None
+    if not _holds(tokens, b"("):  # Arrow would read nan(1)
+        try:
+            return _finite(pc.cast(tokens, pa.float64())), None
+        except pa.ArrowInvalid:
+            pass
+    trimmed = pc.utf8_trim_whitespace(tokens)
+    fits = pc.match_substring_regex(trimmed, _DOUBLE)
+    doubles, bad = _masked(trimmed, fits, lambda kept: pc.cast(kept, pa.float64()))
+    return _finite(doubles), bad
+
+
+def _finite(doubles: pa.Array) -> pa.Array:
+    finite = pc.is_finite(doubles)
+    if pc.all(finite).as_py() is not False:
+        return doubles
+    return pc.if_else(finite, doubles, pa.scalar(None, pa.float64()))
+
+
+def _booleans(tokens: pa.Array) -> Cast:
+    if pa.types.is_boolean(tokens.type):
+        return tokens, None
+    if not pa.types.is_string(tokens.type):
+        tokens = tokens.cast(pa.string())
+    true = pc.is_in(tokens, pa.array(_TRUE))
+    fits = pc.or_(true, pc.is_in(tokens, pa.array(_FALSE)))
+    fits = pc.if_else(pc.is_valid(tokens), fits, pa.scalar(None, pa.bool_()))
+    return _masked(true, fits, lambda kept: kept)
+
+
+def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
+    """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
+    if not pa.types.is_string(tokens.type):
+        return pa.nulls(len(tokens), TIMESTAMP), _mask(pc.is_valid(tokens))
+    try:
+        return pc.cast(tokens, TIMESTAMP), None
+    except pa.ArrowInvalid:
+        cells = pc.replace_substring_regex(tokens, _FRACTION, r"\1").to_pylist()
+    parsed = [_timestamp(cell, zone) for cell in cells]
+    bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
+    return pa.array(parsed, TIMESTAMP), bad if bad.any() else None
+
+
+def _timestamp(cell: str | None, zone: ZoneInfo | None) -> object:
+    if cell is None:
+        return None
+    try:
+        if _ZONED.search(cell):
+            return pc.cast(pa.scalar(cell), TIMESTAMP).as_py()
+        if zone is None:
+            return None
+        return pc.cast(pa.scalar(cell), pa.timestamp("us")).as_py().replace(tzinfo=zone)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _vectors(tokens: pa.Array) -> Cast:
+    if not pa.types.is_list(tokens.type):
+        return pa.nulls(len(tokens), ARROW_TYPES[FieldType.ARRAY]), _mask(pc.is_valid(tokens))
+    values, bad = _doubles(tokens.flatten())
+    offsets = tokens.offsets.to_numpy() - tokens.offsets[0].as_py()
+    typed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=tokens.is_null())
+    if bad is None:
+        return typed, None
+    owners = np.repeat(np.arange(len(tokens)), np.diff(offsets))[bad]
+    rows = np.zeros(len(tokens), bool)
+    rows[owners] = True
+    return typed, rows
+
+
+def _masked(tokens: pa.Array, fits: pa.Array, convert: object, nulls: pa.Array | None = None) -> Cast:
+    """Convert the cells that fit; the others are null, and bad unless they stand for null."""
+    kept = pc.if_else(fits, tokens, pa.scalar(None, tokens.type))
+    bad = pc.invert(fits) if nulls is None else pc.and_not(pc.invert(fits), nulls)
+    mask = _mask(bad)
+    return convert(kept), mask if mask.any() else None  # type: ignore[operator]
+
+
+def _mask(flags: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(flags, False).to_numpy(zero_copy_only=False), bool)
+
+
+def _holds(tokens: pa.Array, *marks: bytes) -> bool:
+    """Whether a mark is anywhere in the column's text (more than the column's slice at worst)."""
+    data = tokens.buffers()[2]
+    return data is not None and any(mark in memoryview(data).tobytes() for mark in marks)

@@ -1,0 +1,149 @@
+"""JSON bodies of few, typed columns (responses): one strict decode of all bodies together.
+
+The shape (``fields``/``values``, ``predictions`` of objects or lists, objects a line) is learned
+from one body and made a msgspec type. Bodies that do not fit it exactly are irregular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from paylog.codecs import JSON_LINES, Bodies, Mask, MediaType, Rows, Side
+from paylog.codecs.body import load_json
+from paylog.errors import RejectedRecord
+
+
+_NESTING = {"values", "predictions", "instances", "outputs", "data", "inputs", "input_data", "features"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How bodies nest their rows.
+
+    :param decoder: of a list of bodies.
+    :param rows: the list of rows of one decoded body.
+    :param names: cells of a row, in order.
+    :param fields: the ``fields`` that every body must repeat, None without.
+    """
+
+    decoder: msgspec.json.Decoder[Any]
+    rows: Callable[[Any], list[Any]]
+    names: tuple[str, ...]
+    fields: tuple[str, ...] | None
+    by_name: bool
+
+
+def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
+    """The shape of a body, or None when it is none of those known here."""
+    try:
+        document = load_json(body.splitlines()[0] if media == JSON_LINES else body)
+    except (RejectedRecord, IndexError):
+        return None
+    if media == JSON_LINES:
+        return None if not isinstance(document, dict) or b"\n" in body.strip() else _objects(document, None, side)
+    if not isinstance(document, dict):
+        return None
+    if isinstance(fields := document.get("fields"), list) and isinstance(document.get("values"), list):
+        return _fields_values(tuple(map(str, fields)), side)
+    rows = document.get("predictions")
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        return _objects(rows[0], "predictions", side)
+    return _objects(document, None, side)
+
+
+def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
+    types = dict(side.types)
+    if len(set(fields)) != len(fields) or not set(fields) & set(types):
+        return None
+    row: Any = tuple.__class_getitem__(tuple(types.get(name, msgspec.Raw) for name in fields))
+    names: Any = tuple.__class_getitem__((str,) * len(fields))
+    attributes: list[Any] = [("values", list[row]), ("fields", names), ("meta", None, None)]
+    body = msgspec.defstruct("Body", attributes, gc=False)
+    return Shape(msgspec.json.Decoder(list[body]), lambda one: one.values, fields, fields, False)  # type: ignore[valid-type]
+
+
+def _objects(example: dict[str, Any], key: str | None, side: Side) -> Shape | None:
+    types = dict(side.types)
+    if not set(types) & set(example) or _NESTING & set(example):
+        return None
+    names = tuple(name for name in types if name in example)
+    columns = [*names, *(name for name in types if name not in example)]
+    attributes: list[Any] = [(f"c{i}", types[name]) for i, name in enumerate(names)]
+    # A wanted column that the example lacked must not pass unseen: a value there makes it irregular.
+    attributes += [(f"c{i}", None, None) for i in range(len(names), len(columns))]
+    row = msgspec.defstruct(
+        "Row",
+        attributes,
+        rename={f"c{i}": name for i, name in enumerate(columns)},
+        gc=False,
+    )
+    if key is None:
+        return Shape(msgspec.json.Decoder(list[row]), lambda one: [one], names, None, True)  # type: ignore[valid-type]
+    body = msgspec.defstruct("Body", [(key, list[row])], gc=False)  # type: ignore[valid-type]
+    return Shape(msgspec.json.Decoder(list[body]), lambda one: one.predictions, names, None, True)  # type: ignore[valid-type]
+
+
+def decode(bodies: Bodies, shape: Shape, side: Side) -> tuple[Rows | None, Mask]:
+    """The rows of all bodies of the shape, and which were not (irregular)."""
+    irregular = np.zeros(len(bodies), bool)
+    try:
+        decoded = shape.decoder.decode(b"[" + b",".join(bodies) + b"]")
+        if len(decoded) != len(bodies):
+            raise msgspec.DecodeError
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        decoded = [_alone(body, shape) for body in bodies]
+    if shape.fields is not None:
+        decoded = [one if one is not None and one.fields == shape.fields else None for one in decoded]
+    if None in decoded:
+        irregular |= [one is None for one in decoded]
+        decoded = [one for one in decoded if one is not None]
+    if not decoded:
+        return None, irregular
+    per_body = [shape.rows(one) for one in decoded]
+    rows = list(chain.from_iterable(per_body))
+    counts = None
+    if len(rows) != len(decoded) or not all(per_body):
+        counts = np.array([len(one) for one in per_body], np.int64)
+    try:
+        return Rows(_columns(rows, shape, side), len(decoded), counts), irregular
+    except (OverflowError, pa.ArrowInvalid):  # an integer beyond 64 bits
+        return None, np.ones(len(bodies), bool)
+
+
+def _alone(body: bytes, shape: Shape) -> Any:
+    try:
+        return shape.decoder.decode(b"[" + body + b"]")[0]
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+        return None
+
+
+def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
+    types = dict(side.types)
+    cells: Iterable[Any]
+    if shape.by_name:
+        cells = [[getattr(row, f"c{i}") for row in rows] for i in range(len(shape.names))]
+    else:
+        cells = zip(*rows, strict=True) if rows else [[] for _ in shape.names]
+    return {
+        name: _typed(column, types[name])
+        for name, column in zip(shape.names, cells, strict=True)
+        if name in types
+    }
+
+
+def _typed(cells: Any, kind: Any) -> pa.Array:
+    return _vectors(cells) if kind == list[float] else pa.array(cells)
+
+
+def _vectors(cells: Any) -> pa.Array:
+    lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    values = np.fromiter(chain.from_iterable(cells), np.float64, int(offsets[-1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))

@@ -1,0 +1,164 @@
+"""An engine of the user's own: OpenScale payload records, request/response pairs, or flat rows.
+
+Payload record (contract of both OpenScale SDKs): ``scoring_id``, ``scoring_timestamp``,
+``request``, ``response``, ``response_time`` (ms), ``asset_revision``; the bodies are
+``fields``/``values``. A record without ``request`` and ``response`` is one flat scored row, and
+its ``scoring_id`` then names the row. JSON array or NDJSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw, Struct
+
+from paylog.codecs import CHECKED_JSON, Side
+from paylog.engines import Decoded, Events
+from paylog.engines.documents import RecordBlock
+from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.patterns import NoPattern, SidePattern
+from paylog.errors import Reason
+from paylog.native.pattern import Accepts, Pattern, wanted
+from paylog.native.pattern import record as pattern_of
+from paylog.records import CaptureObject, Reject
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
+
+_BODY_STARTS = {b"{", b"["}
+_NULL = b"null"
+_TEXT = Accepts.TEXT | Accepts.NONE
+_NUMBER = Accepts.NUMBER | Accepts.NONE
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+
+
+class _Record(Struct, gc=False):
+    request: Raw = msgspec.field(default_factory=Raw)
+    response: Raw = msgspec.field(default_factory=Raw)
+    scoring_id: str | int | None = None
+    scoring_timestamp: str | None = None
+    response_time: int | float | None = None
+    asset_revision: str | None = None
+
+
+class CustomMachineLearning:
+    """Decoder of payload records and of flat scored rows."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._decoder = msgspec.json.Decoder(_Record)
+
+    def variant(self, item: CaptureObject) -> str:
+        return ""
+
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        """Request/response pairs of one row each; flat rows and others are left to ``decode``."""
+        requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
+        try:
+            raw = _MEMBERS.decode(record)
+            members = {
+                "scoring_id": wanted("event_id", _TEXT, "scoring_id", required=False),
+                "scoring_timestamp": wanted("timestamp", _TEXT, "scoring_timestamp", required=False),
+                "request": requests.of_json(bytes(raw["request"]), "request"),
+                "response": responses.of_json(bytes(raw["response"]), "response"),
+                "response_time": wanted("response_time", _NUMBER, "response_time", required=False),
+                "asset_revision": wanted("revision", _TEXT, "asset_revision", required=False),
+            }
+        except (NoPattern, KeyError, msgspec.MsgspecError):
+            return None
+        order = {name: i for i, name in enumerate(raw)}
+        ordered = sorted(members, key=lambda name: order.get(name, len(order)))
+        return Pattern(pattern_of([members[name] for name in ordered]), requests.slots, responses.slots)
+
+    def decode(self, block: RecordBlock) -> Decoded:
+        records, positions, rejects = decode_envelopes(block, self._decoder)
+        requests = [bytes(record.request) for record in records]
+        responses = [bytes(record.response) for record in records]
+        if {body[:1] for body in requests} | {body[:1] for body in responses} <= _BODY_STARTS:
+            whole = _events(records, positions, requests, responses, block) if records else []
+            return Decoded(whole, rejects)
+        return _sorted_out(records, positions, requests, responses, block, rejects)
+
+
+def _sorted_out(
+    records: list[_Record],
+    positions: Sequence[int],
+    requests: list[bytes],
+    responses: list[bytes],
+    block: RecordBlock,
+    rejects: list[Reject],
+) -> Decoded:
+    """Tell pairs, flat rows and records that lack a side apart."""
+    pairs, flat = [], []
+    lines = block.records()
+    for i, bodies in enumerate(zip(requests, responses, strict=True)):
+        requests[i], responses[i] = (_unquoted(body) for body in bodies)
+        if requests[i] and responses[i]:
+            pairs.append(i)
+        elif not (bodies[0] or bodies[1]):
+            flat.append(i)
+        else:
+            reason = Reason.MISSING_RESPONSE if requests[i] else Reason.MISSING_REQUEST
+            rejects.append(Reject(positions[i], reason, lines[positions[i] - block.first]))
+    events = []
+    if pairs:
+        events += _events(*_chosen(pairs, records, positions, requests, responses), block)
+    if flat:
+        rows = [lines[position - block.first] for position in positions]
+        flat_events = _events(*_chosen(flat, records, positions, rows, rows), block)
+        flat_events[0].row_ids = True
+        events += flat_events
+    return Decoded(events, rejects)
+
+
+def _unquoted(body: bytes) -> bytes:
+    """A body that was logged as a JSON string is that string; null is no body."""
+    if body[:1] == b'"':
+        return msgspec.json.decode(body, type=str).encode()
+    return b"" if body == _NULL else body
+
+
+def _chosen(
+    which: list[int],
+    records: list[_Record],
+    positions: Sequence[int],
+    requests: list[bytes],
+    responses: list[bytes],
+) -> tuple[list[_Record], list[int], list[bytes], list[bytes]]:
+    return (
+        [records[i] for i in which],
+        [positions[i] for i in which],
+        [requests[i] for i in which],
+        [responses[i] for i in which],
+    )
+
+
+def _events(
+    records: list[_Record],
+    positions: Sequence[int],
+    requests: list[bytes],
+    responses: list[bytes],
+    block: RecordBlock,
+) -> list[Events]:
+    events = Events(
+        positions=positions,
+        event_ids=[_text(record.scoring_id) for record in records],
+        timestamps=[record.scoring_timestamp for record in records],
+        requests=requests,
+        responses=responses,
+        request_type=CHECKED_JSON,
+        response_type=CHECKED_JSON,
+        raw=lambda i: block.records()[positions[i] - block.first],
+        response_times=[_milliseconds(record.response_time) for record in records],
+        revisions=[record.asset_revision for record in records],
+    )
+    return [events]
+
+
+def _text(scoring_id: str | int | None) -> str | None:
+    return str(scoring_id) if isinstance(scoring_id, int) else scoring_id or None
+
+
+def _milliseconds(response_time: int | float | None) -> int | None:
+    return round(response_time) if isinstance(response_time, float) else response_time

@@ -1,0 +1,240 @@
+"""A capture object's bytes → blocks of whole JSON records, in bounded memory.
+
+NDJSON (a record a line) or one JSON array of records, told apart by the first byte that is not
+white space. A record that is too long, or cut off with its object, becomes a reject; the rest is read on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from paylog.errors import Reason
+from paylog.records import Reject
+from paylog.errors import TruncatedStream
+
+BLOCK_BYTES = 2 << 20
+KEPT_OF_OVERLONG = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+_BOUNDARY = re.compile(rb"\}\s*,\s*\{")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_BOUNDARY_TRIES = 12
+
+
+@dataclass(slots=True)
+class RecordBlock:
+    """Consecutive records of one object.
+
+    :param data: the records as NDJSON, or empty when there are ``elements``.
+    :param first: position of the first record in its object.
+    :param lines: how many lines ``data`` has, blank ones too.
+    :param elements: elements of an array that are written over several lines.
+    """
+
+    data: bytes
+    first: int
+    lines: int
+    elements: list[bytes] = field(default_factory=list)
+
+    def only(self, lines: Sequence[int]) -> RecordBlock:
+        """These lines alone; the others become blank ones, so that positions stay."""
+        records = self.records()
+        kept = [b""] * len(records)
+        for line in lines:
+            kept[line] = records[line]
+        return RecordBlock(b"\n".join(kept), self.first, len(kept))
+
+    def records(self) -> list[bytes]:
+        """Raw records; blank lines stay in as empty ones, so that an index is a line number."""
+        if self.elements:
+            return self.elements
+        return self.data.removesuffix(b"\n").split(b"\n")
+
+
+Item = RecordBlock | Reject
+
+
+def record_blocks(
+    chunks: Iterator[bytes], max_record_bytes: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Item]:
+    """Cut a decompressed stream into blocks of about ``block_bytes``, records whole.
+
+    Yields a :class:`Reject` for a record that is longer than ``max_record_bytes`` or that the end
+    of a truncated stream cut off.
+    """
+    source = _Source(chunks)
+    source.fill(4)
+    if source.buffer[:3] == _BOM:
+        del source.buffer[:3]
+    while not source.ended and not source.buffer.strip(_SPACE):
+        source.fill(len(source.buffer) + 1)
+    if source.buffer.lstrip(_SPACE)[:1] == b"[":
+        yield from _array_blocks(source, max_record_bytes, block_bytes)
+    else:
+        yield from _line_blocks(source, max_record_bytes, block_bytes)
+
+
+class _Source:
+    """A buffer over the chunks, which remembers whether the stream was cut off."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self.buffer = bytearray()
+        self.ended = False
+        self.truncated = False
+
+    def next_chunk(self) -> bytes | None:
+        """What is buffered, else the next chunk of the stream; None at its end."""
+        if self.buffer:
+            buffered = bytes(self.buffer)
+            self.buffer.clear()
+            return buffered
+        try:
+            chunk = next(self._chunks, None)
+        except TruncatedStream:
+            self.truncated, chunk = True, None
+        self.ended = chunk is None
+        return chunk
+
+    def fill(self, size: int) -> None:
+        """Read on until the buffer holds ``size`` bytes or the stream ends."""
+        while len(self.buffer) < size and not self.ended:
+            held = bytes(self.buffer)
+            self.buffer.clear()
+            self.buffer += held + (self.next_chunk() or b"")
+
+
+def _line_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Item]:
+    """Whole lines. What follows the last line end of a chunk waits for the next one."""
+    position, size, skipping = 0, 0, False
+    held: list[bytes] = []
+    while (chunk := source.next_chunk()) is not None:
+        if skipping:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                continue
+            chunk, skipping = chunk[end:], False
+        if size + len(chunk) < block_bytes:
+            held.append(chunk)
+            size += len(chunk)
+            continue
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:
+            chunk, held = b"".join((*held, chunk)), []
+            size, cut = len(chunk), chunk.rfind(b"\n") + 1
+        if not cut and size > limit:
+            yield Reject(position, Reason.LINE_TOO_LONG, chunk[:KEPT_OF_OVERLONG])
+            position, held, size, skipping = position + 1, [], 0, True
+            continue
+        data = b"".join((*held, memoryview(chunk)[:cut]))
+        held, size = [chunk[cut:]], len(chunk) - cut
+        if not data:
+            continue
+        lines = data.count(b"\n")
+        yield from _guarded(RecordBlock(data, position, lines), limit)
+        position += lines
+    yield from _rest(b"".join(held), position, limit, truncated=source.truncated)
+
+
+def _rest(data: bytes, position: int, limit: int, *, truncated: bool) -> Iterator[Item]:
+    """The lines behind the last full block; the very last may lack its line end."""
+    if truncated:
+        cut = data.rfind(b"\n") + 1
+        data, tail = data[:cut], data[cut:]
+    if data.strip(_SPACE):
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        yield from _guarded(RecordBlock(data, position, lines), limit)
+    if truncated:
+        yield Reject(position + data.count(b"\n"), Reason.TRUNCATED_OBJECT, tail[:limit])
+
+
+def _guarded(block: RecordBlock, limit: int) -> Iterator[Item]:
+    """The block; a line over the limit (only an outsize block has one) is taken out of it."""
+    if len(block.data) <= limit:
+        yield block
+        return
+    records = block.records()
+    fitting = [i for i, line in enumerate(records) if len(line) <= limit]
+    yield block.only(fitting)
+    for i in sorted(set(range(len(records))) - set(fitting)):
+        yield Reject(block.first + i, Reason.LINE_TOO_LONG, records[i][:KEPT_OF_OVERLONG])
+
+
+def _array_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Item]:
+    del source.buffer[: source.buffer.index(b"[") + 1]
+    position, wanted = 0, block_bytes
+    while True:
+        source.fill(wanted)
+        elements, size, closed = _elements(source)
+        if elements:
+            yield _of_elements(elements, position)
+            position, wanted = position + len(elements), block_bytes
+        del source.buffer[:size]
+        if closed or source.ended:
+            break
+        if not elements and len(source.buffer) > max(limit, block_bytes):
+            yield Reject(position, Reason.LINE_TOO_LONG, bytes(source.buffer[:KEPT_OF_OVERLONG]))
+            return
+        if not elements:
+            wanted = 2 * len(source.buffer) + 1
+    tail = bytes(source.buffer).strip(_SPACE)
+    if source.truncated:
+        yield Reject(position, Reason.TRUNCATED_OBJECT, tail[:limit])
+    elif tail or not closed:
+        yield Reject(position, Reason.MALFORMED_JSON, tail[:limit])
+
+
+def _elements(source: _Source) -> tuple[list[bytes], int, bool]:
+    """Whole elements at the head of the buffer, the bytes they take, whether the array was closed."""
+    data = bytes(source.buffer)
+    if source.ended and data.rstrip(_SPACE)[-1:] == b"]":
+        body = data.rstrip(_SPACE)[:-1]
+        found = _parsed(body)
+        if found is not None:
+            return found, len(data), True
+    tail = max(0, len(data) - (1 << 18))
+    for match in list(_BOUNDARY.finditer(data, tail))[: -_BOUNDARY_TRIES - 1 : -1]:
+        found = _parsed(data[: match.start() + 1])
+        if found is not None:
+            return found, data.index(b",", match.start()) + 1, False
+    return _scanned(data)
+
+
+def _of_elements(elements: list[bytes], first: int) -> RecordBlock:
+    """Elements as lines, unless one is written over several."""
+    data = b"\n".join(elements)
+    if data.count(b"\n") == len(elements) - 1:
+        return RecordBlock(data, first, len(elements))
+    return RecordBlock(b"", first, 0, elements)
+
+
+def _parsed(body: bytes) -> list[bytes] | None:
+    try:
+        return [bytes(raw) for raw in _RAW_LIST.decode(b"[" + body + b"]")]
+    except msgspec.MsgspecError:
+        return None
+
+
+def _scanned(data: bytes) -> tuple[list[bytes], int, bool]:
+    """Split by counting brackets: slow, but passes over elements that are not valid JSON."""
+    elements, start, depth = [], 0, 0
+    for token in _TOKEN.finditer(data):
+        mark = token.group()
+        if mark in (b"{", b"["):
+            depth += 1
+        elif depth == 0 and mark in (b",", b"]"):
+            if element := data[start : token.start()].strip(_SPACE):
+                elements.append(element)
+            start = token.end()
+            if mark == b"]":
+                return elements, start, True
+        elif mark in (b"}", b"]"):
+            depth = max(0, depth - 1)
+        elif mark == b'"':
+            break
+    return elements, start, False

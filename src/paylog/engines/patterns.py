@@ -1,0 +1,96 @@
+"""Patterns of bodies, learned from one example: what both engines' record patterns are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from paylog.codecs import Side
+from paylog.codecs.body import load_json
+from paylog.errors import RejectedRecord
+from paylog.native.pattern import Accepts, Kind, Node, absent, cells, exactly, record, wanted
+
+_RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class NoPattern(Exception):  # noqa: N818 - an answer, not an error
+    """The example is of a kind that only the Python codecs read."""
+
+
+@dataclass(slots=True)
+class SidePattern:
+    """Pattern of one side's body; ``slots`` says which slots hold a column."""
+
+    side: Side
+    prefix: str
+    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of_json(self, body: bytes, key: str = "") -> Node:
+        """Tree of a JSON body with one row. Raises NoPattern for other shapes."""
+        try:
+            document = load_json(body)
+        except RejectedRecord:
+            raise NoPattern from None
+        node = self._tree(document, body, key)
+        if not set(self.side.required) <= set(self.slots) or not self.slots:
+            raise NoPattern
+        return node
+
+    def of_csv(self, key: str) -> Node:
+        """A string that holds one line of CSV."""
+        children = [self._cell(name, None) for name in self.side.positional]
+        return Node(Kind.CSV_TEXT, tuple(children), key)
+
+    def _tree(self, document: Any, body: bytes, key: str) -> Node:
+        if not isinstance(document, Mapping):
+            raise NoPattern
+        if isinstance(document.get("fields"), list) and isinstance(document.get("values"), list):
+            return self._fields_values(document, body, key)
+        for name in ("instances", "predictions"):
+            if isinstance(rows := document.get(name), list) and len(rows) == 1:
+                return record([Node(Kind.SINGLE, (self._tree(rows[0], b"", ""),), name)], key)
+        if isinstance(document.get("features"), list):
+            return record([self._row(self.side.positional, document["features"], "features")], key)
+        return self._named(document, key)
+
+    def _fields_values(self, document: Mapping[str, Any], body: bytes, key: str) -> Node:
+        names, values = tuple(map(str, document["fields"])), document["values"]
+        if not body or len(values) != 1 or not isinstance(values[0], list) or len(set(names)) != len(names):
+            raise NoPattern
+        raw = _RAW_MEMBERS.decode(body)["fields"]
+        members = {
+            "fields": exactly(bytes(raw), "fields"),
+            "values": cells([self._row(names, values[0], "")], "values"),
+        }
+        ordered = [members[name] for name in document if name in members]
+        return record([*ordered, absent("meta")], key)
+
+    def _row(self, names: tuple[str, ...], row: list[Any], key: str) -> Node:
+        if len(names) != len(row):
+            raise NoPattern
+        return cells([self._cell(n, cell, "") for n, cell in zip(names, row, strict=True)], key)
+
+    def _named(self, document: Mapping[str, Any], key: str) -> Node:
+        """An object with a member a column; a wanted column that the example lacks must stay away."""
+        if any(isinstance(document.get(name), list | dict) for name in ("values", "outputs", "data", "inputs")):
+            raise NoPattern
+        members = [self._cell(n, cell, n) for n, cell in document.items() if n in self.side.wanted]
+        return record([*members, *(absent(n) for n in self.side.wanted if n not in document)], key)
+
+    def _cell(self, name: str, example: Any, key: str = "") -> Node:
+        """A cell: a scalar, or a vector of numbers where the column may be one."""
+        if isinstance(example, list | dict):
+            if name not in self.side.arrays or not isinstance(example, list) or not example:
+                raise NoPattern
+            slots = tuple(f"{self.prefix}{name}[{i}]" for i in range(len(example)))
+            self.slots[name] = slots
+            return cells([wanted(slot, Accepts.NUMBER) for slot in slots], key)
+        if name not in self.side.wanted:
+            return Node(Kind.VALUE, (), key)
+        if name in self.side.arrays:
+            raise NoPattern
+        self.slots[name] = (f"{self.prefix}{name}",)
+        return wanted(self.slots[name][0], key=key)

@@ -1,0 +1,28 @@
+"""The compiled part: scan records and write COPY rows at memory speed.
+
+``scan.c`` and ``copy_rows.c`` are built by ``build_native.py`` when paylog is installed, into a
+plain shared library. Without it everything works, slower: the Python codecs are the reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).with_name("_paylog.so")
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The shared library, or None where it was not built or ``PAYLOG_NATIVE=0`` turns it off."""
+    if os.environ.get("PAYLOG_NATIVE") == "0" or not LIBRARY.exists():
+        return None
+    try:
+        loaded = ctypes.CDLL(str(LIBRARY))
+    except OSError:
+        return None
+    for name in ("paylog_scan", "paylog_copy_rows"):
+        getattr(loaded, name).restype = ctypes.c_int64
+    return loaded

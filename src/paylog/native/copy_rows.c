@@ -1,0 +1,95 @@
+/* Arrow columns → rows of PostgreSQL's binary COPY format (documentation: COPY, "Binary Format"). */
+#include <stdint.h>
+#include <string.h>
+
+enum { STRING = 0, INT64 = 1, FLOAT64 = 2, TIMESTAMP = 3, BOOL = 4, FIXED = 5, VECTOR = 6, ALL_NULL = 7 };
+#define FLOAT8_OID 701
+#define POSTGRES_EPOCH 946684800000000ll
+
+typedef struct {
+    int64_t kind, width, start;   /* start: the first row's index in the buffers */
+    const uint8_t *valid;         /* bit map, or NULL without nulls */
+    const int32_t *offsets;       /* STRING, VECTOR */
+    const uint8_t *data, *end;    /* end: of what may be read */
+} Column;
+
+static inline uint8_t *put16(uint8_t *to, uint16_t v) {
+    v = __builtin_bswap16(v);
+    memcpy(to, &v, 2);
+    return to + 2;
+}
+
+static inline uint8_t *put32(uint8_t *to, uint32_t v) {
+    v = __builtin_bswap32(v);
+    memcpy(to, &v, 4);
+    return to + 4;
+}
+
+static inline uint8_t *put64(uint8_t *to, uint64_t v) {
+    v = __builtin_bswap64(v);
+    memcpy(to, &v, 8);
+    return to + 8;
+}
+
+static inline uint64_t word64(const uint8_t *data, int64_t i) {
+    uint64_t v;
+    memcpy(&v, data + 8 * i, 8);
+    return v;
+}
+
+static uint8_t *vector(uint8_t *to, const Column *c, int64_t i) {
+    int32_t from = c->offsets[i], size = c->offsets[i + 1] - from;
+    to = put32(to, size ? 20 + 12 * size : 12);
+    to = put32(to, size != 0);
+    to = put32(to, 0);
+    to = put32(to, FLOAT8_OID);
+    if (!size) return to;
+    to = put32(to, size);
+    to = put32(to, 1);
+    for (int32_t k = 0; k < size; k++) to = put64(put32(to, 8), word64(c->data, from + k));
+    return to;
+}
+
+/* Returns the bytes written; out must have room for them and 16 more. */
+int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t rows, uint8_t *out) {
+    uint8_t *to = out;
+    for (int64_t row = 0; row < rows; row++) {
+        to = put16(to, (uint16_t)count);
+        for (const Column *c = columns; c < columns + count; c++) {
+            int64_t i = c->start + row;
+            if (c->kind == ALL_NULL || (c->valid && !(c->valid[i >> 3] >> (i & 7) & 1))) {
+                to = put32(to, 0xFFFFFFFFu);
+                continue;
+            }
+            switch (c->kind) {
+                case STRING: {
+                    int32_t from = c->offsets[i], size = c->offsets[i + 1] - from;
+                    to = put32(to, size);
+                    const uint8_t *text = c->data + from;
+                    if (size <= 16 && c->end - text >= 16) memcpy(to, text, 16); /* out has room */
+                    else memcpy(to, text, size);
+                    to += size;
+                    break;
+                }
+                case INT64: case FLOAT64:
+                    to = put64(put32(to, 8), word64(c->data, i));
+                    break;
+                case TIMESTAMP:
+                    to = put64(put32(to, 8), word64(c->data, i) - (uint64_t)POSTGRES_EPOCH);
+                    break;
+                case BOOL:
+                    to = put32(to, 1);
+                    *to++ = c->data[i >> 3] >> (i & 7) & 1;
+                    break;
+                case FIXED:
+                    to = put32(to, (uint32_t)c->width);
+                    memcpy(to, c->data + c->width * i, c->width);
+                    to += c->width;
+                    break;
+                default:
+                    to = vector(to, c, i);
+            }
+        }
+    }
+    return to - out;
+}

@@ -1,0 +1,328 @@
+"""Events + model schema → record batch and rejects.
+
+Bodies of one block are decoded together; those that a bulk codec calls irregular are decoded one
+by one. Request and response rows are zipped, cast and given their identity, column by column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from paylog import identity
+from paylog.casts import cast, timestamps
+from paylog.codecs import CSV, JSON, Bodies, Mask, MediaType, Rows, Side, csv_body, json_template, json_typed
+from paylog.codecs.body import Row, as_rows, rows_of
+from paylog.engines import Decoded, Events
+from paylog.engines.documents import RecordBlock
+from paylog.errors import Reason, RejectedRecord
+from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, Role
+from paylog.native.pattern import Pattern
+from paylog.native.scanner import Scanned
+from paylog.outputs import Faults, Outputs, strict_type
+from paylog.records import Block, CaptureObject, Reject
+from paylog.subscription import Subscription
+
+TRANSACTION_ID = "transaction_id"
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the events at hand come from: they are not the same record from another place."""
+
+    item: CaptureObject
+    variant: str
+
+
+class Normalizer:
+    """Normalizes the events of one subscription. Keeps what it learned of the bodies' shapes."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.schema = subscription.model_schema
+        self.deployment_id = subscription.deployment.id
+        self.provider = str(subscription.service_provider)
+        self.from_object_time = subscription.logs.timestamp == "last_modified"
+        self.zone = ZoneInfo(subscription.logs.timezone) if subscription.logs.timezone else None
+        self.outputs = Outputs(self.schema)
+        meta = self.schema.of_role(Role.META_FIELD)
+        features = self.schema.features
+        self.inputs = (*features, *meta)
+        self.response = self.outputs.side()
+        self.request = Side(
+            positional=tuple(f.name for f in features),
+            wanted=(*(f.name for f in self.inputs), TRANSACTION_ID),
+            required=tuple(f.name for f in features),
+            types=(*((f.name, strict_type(f.type)) for f in self.inputs), (TRANSACTION_ID, str)),
+        )
+        self._learned: dict[tuple[bool, MediaType], Any] = {}
+
+    def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
+        """Blocks that account for every event and every reject of ``decoded``."""
+        if decoded.rejects or decoded.filtered:
+            yield Block(self._empty(), decoded.rejects, decoded.filtered)
+        for events in decoded.events:
+            yield from self._blocks(events, place)
+
+    def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
+        """The regular lines of a block, which the native scanner has split into columns already."""
+        columns, count = found.columns, len(found.regular)
+        response_times = columns.get("response_time")
+        events = Events(
+            positions=(found.regular + block.first).tolist(),
+            event_ids=columns["event_id"],
+            timestamps=columns["timestamp"],
+            requests=(),
+            responses=(),
+            request_type=CSV if pattern.request_csv else JSON,
+            response_type=JSON,
+            raw=lambda i: block.records()[found.regular[i]],
+            transaction_ids=columns.get("transaction_id"),
+            response_times=None if response_times is None else _milliseconds(response_times),
+            revisions=columns.get("revision"),
+        )
+        requests, responses = (
+            Rows({name: _joined(columns, slots) for name, slots in side.items()}, count)
+            for side in (pattern.requests, pattern.responses)
+        )
+        return self._block(events, np.arange(count), requests, responses, place)
+
+    def _empty(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist([], schema=self.schema.arrow_schema)
+
+    def _blocks(self, events: Events, place: Place) -> Iterator[Block]:
+        requests, odd_requests = self._bulk(events.requests, events.request_type, self.request)
+        responses, odd_responses = self._bulk(events.responses, events.response_type, self.response)
+        odd = odd_requests | odd_responses
+        if requests is not None and responses is not None:
+            requests = requests.of_bodies(~odd[~odd_requests])
+            responses = responses.of_bodies(~odd[~odd_responses])
+            which = np.flatnonzero(~odd)
+            if requests.counts is not None or responses.counts is not None:
+                counts = requests.row_counts()
+                unequal = (counts != responses.row_counts()) | (counts == 0)
+                requests, responses = requests.of_bodies(~unequal), responses.of_bodies(~unequal)
+                odd[which[unequal]] = True
+                which = which[~unequal]
+            if len(which):
+                yield self._block(events, which, requests, responses, place)
+        if odd.any():
+            yield from self._one_by_one(events, np.flatnonzero(odd), place)
+
+    def _bulk(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
+        """Rows of the regular bodies, and which ones were irregular."""
+        if media == CSV:
+            return csv_body.decode(bodies, side)
+        key = side is self.request, media
+        for _ in range(2):
+            learned = self._learned.get(key)
+            if isinstance(learned, json_template.Template):
+                rows, odd = json_template.decode(bodies, learned, media, side)
+            elif isinstance(learned, json_typed.Shape):
+                rows, odd = json_typed.decode(bodies, learned, side)
+            else:
+                rows, odd = None, np.ones(len(bodies), bool)
+            if odd.sum() * 2 <= len(bodies):
+                break
+            example = bodies[int(np.argmax(odd))]
+            self._learned[key] = json_template.learn(example, media, side) or json_typed.learn(
+                example, media, side
+            )
+        return rows, odd
+
+    def _one_by_one(self, events: Events, which: Indices, place: Place) -> Iterator[Block]:
+        rejects, kept, counts = [], [], []
+        request_rows: list[Row] = []
+        response_rows: list[Row] = []
+        for i in which:
+            try:
+                pair = self._pair(events, int(i))
+            except RejectedRecord as error:
+                reject = Reject(
+                    int(events.positions[i]), error.reason, events.raw(int(i)), None, error.column, error.rows
+                )
+                rejects.append(reject)
+                continue
+            request_rows += pair[0]
+            response_rows += pair[1]
+            counts.append(len(pair[0]))
+            kept.append(i)
+        if rejects:
+            yield Block(self._empty(), rejects)
+        if kept:
+            requests = as_rows(request_rows, counts, self.request)
+            responses = as_rows(response_rows, counts, self.response)
+            yield self._block(events, np.array(kept, np.int64), requests, responses, place)
+
+    def _pair(self, events: Events, i: int) -> tuple[list[Row], list[Row]]:
+        """Rows of both sides of one event. Raises RejectedRecord when they do not fit together."""
+        requests = rows_of(events.requests[i], events.request_type, self.request)
+        responses = rows_of(events.responses[i], events.response_type, self.response)
+        if len(requests) == len(responses) + 1 and self._is_header(requests[0]):
+            requests = requests[1:]
+        if len(requests) != len(responses) or not requests:
+            rows = max(len(requests), len(responses), 1)
+            raise RejectedRecord(Reason.ROW_COUNT_MISMATCH, rows=rows)
+        return requests, responses
+
+    def _is_header(self, row: Row) -> bool:
+        return all(row.get(f.name) == f.name for f in self.schema.features)
+
+    def _block(
+        self, events: Events, which: Indices, requests: Rows, responses: Rows, place: Place
+    ) -> Block:
+        """One block of rows whose sides were zipped; ``which`` are their events."""
+        counts = requests.row_counts() if requests.counts is not None else None
+        owners = which if counts is None else np.repeat(which, counts)
+        faults = Faults(len(owners))
+        numbers = None if counts is None else _numbers(counts)
+        columns = self._leading(events, which, owners, numbers, place, faults)
+        self._headers(requests, events, faults)
+        columns |= self._inputs(requests, len(owners), faults)
+        columns |= self.outputs.columns(responses, len(owners), faults)
+        if events.transaction_ids is None:
+            found = requests.columns.get(TRANSACTION_ID)
+            columns["_transaction_id"] = pa.nulls(len(owners), pa.string()) if found is None else found
+        batch = pa.RecordBatch.from_arrays(
+            [columns[column.name] for column in self.schema.columns], schema=self.schema.arrow_schema
+        )
+        good = faults.good()
+        if good is None:
+            return Block(batch)
+        rejects = self._rejects(events, owners, numbers, faults)
+        return Block(batch.filter(pa.array(good)), rejects)
+
+    def _rejects(
+        self, events: Events, owners: Indices, numbers: Indices | None, faults: Faults
+    ) -> list[Reject]:
+        return [
+            Reject(
+                int(events.positions[owners[row]]),
+                reason,
+                events.raw(int(owners[row])),
+                1 if numbers is None else int(numbers[row]),
+                column,
+            )
+            for row, (reason, column) in sorted(faults.found.items())
+        ]
+
+    def _leading(
+        self,
+        events: Events,
+        which: Indices,
+        owners: Indices,
+        numbers: Indices | None,
+        place: Place,
+        faults: Faults,
+    ) -> dict[str, pa.Array]:
+        """Identity, time and what else an event says of its rows."""
+        count = len(owners)
+        ids = self._row_ids(events, owners, numbers, place)
+        seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
+        revisions = _picked(events.revisions, owners, pa.string())
+        if revisions is None:
+            revisions = pa.repeat(pa.scalar(place.variant or None, pa.string()), count)
+        positions = np.asarray(events.positions, np.int64)[owners]
+        columns = {
+            "scoring_id": pa.array(ids, pa.string()),
+            "scoring_timestamp": self._times(events, owners, place, faults),
+            "deployment_id": pa.repeat(pa.scalar(self.deployment_id), count),
+            "asset_revision": revisions,
+            "_record_id": identity.record_ids(ids, seed),
+            "_object_id": pa.repeat(pa.scalar(0, pa.int64()), count),
+            "_position": pa.array(positions),
+            "_response_time": _picked(events.response_times, owners, pa.int64()),
+            "_timestamp_approximate": pa.repeat(pa.scalar(self.from_object_time), count),
+        }
+        if columns["_response_time"] is None:
+            columns["_response_time"] = pa.nulls(count, pa.int64())
+        if events.transaction_ids is not None:
+            columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
+        return columns
+
+    def _row_ids(
+        self, events: Events, owners: Indices, numbers: Indices | None, place: Place
+    ) -> list[str]:
+        item = place.item
+        given = events.event_ids
+        if isinstance(given, pa.Array):
+            if not given.null_count and pc.min(pc.binary_length(given)).as_py():
+                return list(pc.binary_join_element_wise(given, "1", "-").to_pylist())
+            given = given.to_pylist()
+        ids = [
+            given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])
+            for i in owners.tolist()
+        ]
+        if events.row_ids:
+            return ids
+        return identity.scoring_ids(ids, None if numbers is None else numbers.tolist())
+
+    def _times(self, events: Events, owners: Indices, place: Place, faults: Faults) -> pa.Array:
+        if self.from_object_time:
+            return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
+        times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
+        if times.null_count:
+            missing = times.is_null().to_numpy(zero_copy_only=False)
+            faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
+        return times
+
+    def _headers(self, requests: Rows, events: Events, faults: Faults) -> None:
+        """A CSV header that was scored as a row is not a payload record."""
+        if events.request_type != CSV:
+            return
+        hits: Any = None
+        for feature in self.schema.features:
+            equal = pc.equal(requests.columns[feature.name], feature.name)
+            hits = equal if hits is None else pc.and_(hits, equal)
+            if not pc.any(hits).as_py():
+                return
+        faults.add(pc.fill_null(hits, False).to_numpy(zero_copy_only=False), Reason.HEADER_ROW)
+
+    def _inputs(self, requests: Rows, count: int, faults: Faults) -> dict[str, pa.Array]:
+        return {f.name: self._input(f, requests.columns.get(f.name), count, faults) for f in self.inputs}
+
+    def _input(self, declared: Field, tokens: pa.Array | None, count: int, faults: Faults) -> pa.Array:
+        if tokens is None:
+            column = pa.nulls(count, ARROW_TYPES[declared.type])
+            if declared.role is Role.FEATURE:
+                faults.add(np.ones(count, bool), Reason.MISSING_FEATURE, declared.name)
+        else:
+            column, bad = cast(tokens, declared.type, self.zone)
+            faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
+        if declared.required and column.null_count:
+            faults.add(column.is_null().to_numpy(zero_copy_only=False), Reason.NULL_VALUE, declared.name)
+        return column
+
+
+def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...]) -> pa.Array:
+    """A column of scalars as it is; several slots become a vector of numbers."""
+    if len(slots) == 1 and not slots[0].endswith("]"):
+        return columns[slots[0]]
+    values = np.stack([pc.cast(columns[slot], pa.float64()).to_numpy() for slot in slots], axis=1)
+    offsets = np.arange(0, values.size + 1, len(slots), dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
+
+
+def _milliseconds(response_times: pa.Array) -> pa.Array:
+    return pc.round(pc.cast(response_times, pa.float64())).cast(pa.int64())
+
+
+def _numbers(counts: Indices) -> Indices:
+    """1, 2, 3 … within each event."""
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    return np.arange(1, int(counts.sum()) + 1) - starts
+
+
+def _picked(values: list[Any] | pa.Array | None, owners: Indices, kind: pa.DataType) -> pa.Array | None:
+    if values is None:
+        return None
+    array = values if isinstance(values, pa.Array) else pa.array(values, kind)
+    same = len(owners) == len(values) and (not len(owners) or owners[-1] == len(values) - 1)
+    return array if same and bool((np.diff(owners) == 1).all()) else array.take(pa.array(owners))

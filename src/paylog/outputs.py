@@ -1,0 +1,208 @@
+"""Response columns → prediction, probability vector and winning probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from paylog.casts import cast
+from paylog.codecs import Mask, Rows, Side
+from paylog.errors import Reason
+from paylog.model_schema import ARROW_TYPES, FieldType, ModelSchema
+
+_MSGSPEC_TYPES = {
+    FieldType.STRING: str,
+    FieldType.INTEGER: int | float,
+    FieldType.DOUBLE: float,
+    FieldType.BOOLEAN: bool,
+    FieldType.TIMESTAMP: str,
+    FieldType.ARRAY: list[float],
+}
+
+
+def strict_type(kind: FieldType) -> object:
+    """What a strict JSON decoder may take for a cell of this type without a cast's help."""
+    return _MSGSPEC_TYPES[kind]
+
+
+@dataclass(slots=True)
+class Faults:
+    """The first fault of each row, as (reason, column); a row without an entry is good."""
+
+    rows: int
+    found: dict[int, tuple[Reason, str | None]] = field(default_factory=dict)
+
+    def add(self, bad: Mask | None, reason: Reason, column: str | None = None) -> None:
+        if bad is not None:
+            for row in np.flatnonzero(bad):
+                self.found.setdefault(int(row), (reason, column))
+
+    def good(self) -> Mask | None:
+        """One flag a row; None when every row is good."""
+        if not self.found:
+            return None
+        good = np.ones(self.rows, bool)
+        good[list(self.found)] = False
+        return good
+
+
+class Outputs:
+    """How a response's columns become the payload columns of a model schema."""
+
+    def __init__(self, schema: ModelSchema) -> None:
+        self.schema = schema
+        self._by_meaning = self._mapping()
+        self.labels = [str(label) for label in schema.class_labels]
+        self._label_array = cast(pa.array(self.labels, pa.string()), schema.prediction.type)[0]
+
+    def _mapping(self) -> dict[str, str]:
+        """Meaning → response column. Unless declared, the response names the fields themselves."""
+        if self.schema.response:
+            return {meaning: column for column, meaning in self.schema.response if meaning != "ignore"}
+        prediction, *others = self.schema.outputs
+        fields = {"prediction": prediction.name} | {f.name: f.name for f in others}
+        if self.schema.probability:
+            fields["probability"] = self.schema.probability.name
+        return fields
+
+    def side(self) -> Side:
+        """What a codec has to look for in a response."""
+        schema, by_meaning = self.schema, self._by_meaning
+        types: dict[str, FieldType] = {}
+        for meaning, column in by_meaning.items():
+            if meaning == "prediction":
+                types[column] = schema.prediction.type
+            elif meaning == "probability":
+                types[column] = FieldType.ARRAY
+            elif meaning.startswith("P("):
+                types[column] = FieldType.DOUBLE
+            else:
+                types[column] = next(f.type for f in schema.fields if f.name == meaning)
+        return Side(
+            positional=self._positional(),
+            wanted=tuple(types),
+            arrays=frozenset(c for c, kind in types.items() if kind is FieldType.ARRAY),
+            types=tuple((column, strict_type(kind)) for column, kind in types.items()),
+        )
+
+    def _positional(self) -> tuple[str, ...]:
+        """Columns of a CSV response: as declared, else prediction and the vector cell by cell."""
+        if self.schema.response:
+            return tuple(column for column, _ in self.schema.response)
+        vector = [f"P({label})" for label in self.schema.class_labels] if self.schema.probability else []
+        return (self.schema.prediction.name, *vector)
+
+    def columns(self, rows: Rows, count: int, faults: Faults) -> dict[str, pa.Array]:
+        """Payload columns of ``count`` rows; what does not fit is noted in ``faults``."""
+        schema = self.schema
+        probability = self._probability(rows, count, faults)
+        prediction = self._prediction(rows, count, probability, faults)
+        found = {schema.prediction.name: prediction}
+        for declared in schema.outputs[1:]:
+            tokens = rows.columns.get(self._by_meaning.get(declared.name, declared.name))
+            if tokens is None:
+                found[declared.name] = pa.nulls(count, ARROW_TYPES[declared.type])
+                continue
+            found[declared.name], bad = cast(tokens, declared.type)
+            faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
+        if schema.probability:
+            found[schema.probability.name] = probability
+            found["prediction_probability"] = _largest(probability)
+        return found
+
+    def _prediction(self, rows: Rows, count: int, probability: pa.Array | None, faults: Faults) -> pa.Array:
+        declared = self.schema.prediction
+        tokens = rows.columns.get(self._by_meaning.get("prediction", ""))
+        if tokens is None:
+            prediction = self._most_probable(probability, count)
+        else:
+            prediction, bad = cast(tokens, declared.type)
+            faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
+        if prediction.null_count:
+            faults.add(_flags(prediction.is_null()), Reason.MISSING_PREDICTION, declared.name)
+        if self.labels and self.schema.problem_type != "regression":
+            known = pc.is_in(prediction, self._label_array)
+            if not pc.all(known).as_py():
+                faults.add(~_flags(known), Reason.UNKNOWN_CLASS, declared.name)
+        return prediction
+
+    def _most_probable(self, probability: pa.Array | None, count: int) -> pa.Array:
+        """A response of scores only: the label of the largest probability."""
+        kind = ARROW_TYPES[self.schema.prediction.type]
+        if probability is None or not self.labels:
+            return pa.nulls(count, kind)
+        winners = np.zeros(count, np.int64)
+        valid = _flags(probability.is_valid())
+        vectors = probability.drop_null().flatten().to_numpy().reshape(-1, len(self.labels))
+        winners[valid] = vectors.argmax(axis=1)
+        return self._label_array.take(pa.array(winners, mask=~valid))
+
+    def _probability(self, rows: Rows, count: int, faults: Faults) -> pa.Array | None:
+        if self.schema.probability is None:
+            return None
+        name = self.schema.probability.name
+        if (tokens := rows.columns.get(self._by_meaning.get("probability", ""))) is not None:
+            vectors, bad = cast(tokens, FieldType.ARRAY)
+            faults.add(bad, Reason.TYPE_MISMATCH, name)
+            return self._of_right_length(vectors, faults)
+        scores: dict[str, pa.Array] = {}
+        for label in self.labels:
+            column = self._by_meaning.get(f"P({label})", f"P({label})")
+            if (tokens := rows.columns.get(column)) is not None:
+                scores[label], bad = cast(tokens, FieldType.DOUBLE)
+                faults.add(bad, Reason.TYPE_MISMATCH, name)
+        return self._interleaved(scores, count)
+
+    def _of_right_length(self, vectors: pa.Array, faults: Faults) -> pa.Array:
+        lengths = pc.list_value_length(vectors)
+        if self.labels and not pc.all(pc.equal(lengths, len(self.labels))).as_py() is not False:
+            wrong = pc.not_equal(lengths, len(self.labels))
+            name = self.schema.probability.name if self.schema.probability else None
+            faults.add(_flags(wrong), Reason.PROBABILITY_MISMATCH, name)
+            vectors = pc.if_else(wrong, pa.scalar(None, vectors.type), vectors)
+        return _without_gaps(vectors)
+
+    def _interleaved(self, scores: dict[str, pa.Array], count: int) -> pa.Array:
+        """One score a class → vectors. Of two classes, one is enough: the other is the rest."""
+        if len(self.labels) == 2 and len(scores) == 1:
+            (label, score), = scores.items()
+            other = self.labels[1 - self.labels.index(label)]
+            scores = {**scores, other: pc.subtract(1.0, score)}
+        if len(scores) != len(self.labels) or not scores:
+            return pa.nulls(count, ARROW_TYPES[FieldType.ARRAY])
+        ordered = [scores[label] for label in self.labels]
+        values = np.stack([score.to_numpy(zero_copy_only=False) for score in ordered], axis=1)
+        offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+        gaps = np.isnan(values).any(axis=1)
+        mask = pa.array(gaps) if gaps.any() else None
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()), mask=mask)
+
+
+def _without_gaps(vectors: pa.Array) -> pa.Array:
+    """A vector with a null (NaN) in it says nothing: it becomes null whole."""
+    values = vectors.flatten()
+    if not values.null_count:
+        return vectors
+    owners = pc.list_parent_indices(vectors).to_numpy()[_flags(values.is_null())]
+    gaps = np.zeros(len(vectors), bool)
+    gaps[owners] = True
+    return pc.if_else(pa.array(gaps), pa.scalar(None, vectors.type), vectors)
+
+
+def _largest(vectors: pa.Array) -> pa.Array:
+    """The winning class's probability of each vector; null for a null or empty one."""
+    lengths = pc.list_value_length(vectors)
+    valid = _flags(pc.greater(lengths, 0))
+    largest = np.zeros(len(vectors))
+    values = vectors.flatten().to_numpy(zero_copy_only=False)
+    if valid.any():
+        sizes = lengths.to_numpy(zero_copy_only=False)[valid].astype(np.int64)
+        largest[valid] = np.maximum.reduceat(values, np.concatenate(([0], np.cumsum(sizes)[:-1])))
+    return pa.array(largest, mask=None if valid.all() else ~valid)
+
+
+def _flags(flags: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(flags, False).to_numpy(zero_copy_only=False), bool)
