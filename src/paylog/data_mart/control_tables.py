@@ -1,0 +1,179 @@
+"""The control tables, which live beside the payload tables in the user's schema.
+
+They carry no schema of their own: every statement on them runs with ``schema_translate_map`` (queries)
+or ``search_path`` (set-up). A change here needs a new revision in ``migrations/versions``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+HEAD = "0002"
+VERSION_TABLE = "paylog_alembic_version"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_index",
+    }
+)
+
+
+def _time(name: str, *, nullable: bool = True, default: str | None = None) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default and text(default))
+
+
+def _name(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+COUNT_NAMES = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
+
+
+def _counts(*names: str) -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False, server_default=text("0")) for name in names]
+
+
+subscriptions = Table(
+    "paylog_subscription",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    _name("service_provider"),
+    _name("deployment_id"),
+    _name("schema_version"),
+    Column("document", JSONB, nullable=False),
+    Column("schema_changes", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    _time("updated_at", nullable=False, default="now()"),
+)
+
+receipts = Table(
+    "paylog_receipt",
+    metadata,
+    Column("receipt_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    _name("batch_id"),
+    _name("run_id"),
+    _time("window_start", nullable=False),
+    _time("window_end", nullable=False),
+    _name("state"),
+    Column("objects", BigInteger, nullable=False),
+    Column("already_loaded", BigInteger, nullable=False, server_default=text("0")),
+    Column("bytes", BigInteger, nullable=False),
+    *_counts(*COUNT_NAMES),
+    Column("reasons", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("seconds", Double, nullable=False),
+    _name("schema_version"),
+    _time("finished_at", nullable=False, default="now()"),
+    CheckConstraint("state IN ('committed', 'over_budget')", name="state"),
+    CheckConstraint(
+        "state <> 'committed' OR read = loaded + duplicate + rejected + filtered + pending",
+        name="conservation",
+    ),
+    Index(None, "subscription_id", "run_id"),
+)
+
+# One entry per version of an object; at most one of them is live (not superseded). A stale object holds
+# its rows but must be read again: a row that it counted as duplicate went away with another object.
+objects = Table(
+    "paylog_object",
+    metadata,
+    Column("object_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    _name("uri"),
+    _name("version"),
+    Column("size", BigInteger, nullable=False),
+    _time("last_modified", nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'loaded'")),
+    *_counts("read", "loaded", "duplicate", "rejected", "filtered"),
+    _time("min_scoring_timestamp"),
+    _time("max_scoring_timestamp"),
+    Column(
+        "receipt_id",
+        BigInteger,
+        ForeignKey("paylog_receipt.receipt_id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+    _name("schema_version"),
+    _time("loaded_at", nullable=False, default="now()"),
+    _time("superseded_at"),
+    _time("freed_from"),
+    _time("freed_until"),
+    CheckConstraint("state IN ('loaded', 'stale', 'superseded')", name="state"),
+    Index(
+        "paylog_object_live_index",
+        "subscription_id",
+        "uri",
+        unique=True,
+        postgresql_where=text("state <> 'superseded'"),
+    ),
+    Index(None, "receipt_id"),
+    Index(
+        "paylog_object_freed_index",
+        "subscription_id",
+        "superseded_at",
+        postgresql_where=text("freed_from IS NOT NULL"),
+    ),
+)
+
+quarantine = Table(
+    "paylog_quarantine",
+    metadata,
+    Column("quarantine_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    Column("object_id", BigInteger, ForeignKey("paylog_object.object_id"), nullable=False),
+    Column("receipt_id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("row", Integer),
+    Column("rows", Integer, nullable=False),
+    _name("reason"),
+    _name("column_name", nullable=True),
+    Column("raw", LargeBinary, nullable=False),
+    _time("created_at", nullable=False, default="now()"),
+    Index(None, "subscription_id", "reason"),
+    Index(None, "object_id"),
+)
+
+# Revision 0002.
+batches = Table(
+    "paylog_batch",
+    metadata,
+    _name("subscription_id"),
+    _name("run_id"),
+    _name("batch_id"),
+    _time("window_start", nullable=False),
+    _time("window_end", nullable=False),
+    Column("objects", JSONB, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'planned'")),
+    _time("planned_at", nullable=False, default="now()"),
+    PrimaryKeyConstraint("subscription_id", "run_id", "batch_id"),
+    CheckConstraint("state IN ('planned', 'committed', 'over_budget')", name="state"),
+)
+
+watermarks = Table(
+    "paylog_watermark",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    _time("complete_through", nullable=False),
+    Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
+    _time("updated_at", nullable=False, default="now()"),
+)

@@ -1,0 +1,207 @@
+"""The data mart: one schema of the user's PostgreSQL, with payload tables and control tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from paylog.connections import Connection
+from paylog.data_mart import (
+    ledger,
+    payload_records,
+    plans,
+    quarantine,
+    receipts,
+    setup,
+    subscriptions,
+    watermark,
+)
+from paylog.data_mart.load import BatchName, Load
+from paylog.data_mart.payload_records import StoredCount
+from paylog.data_mart.payload_table import PayloadTable
+from paylog.data_mart.plans import PlannedBatch
+from paylog.data_mart.quarantine import QuarantinedRecord
+from paylog.data_mart.session import Sessions, run
+from paylog.data_mart.watermark import Watermark
+from paylog.errors import ErrorBudgetExceeded, PaylogError, Reason
+from paylog.records import Receipt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from paylog.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+
+class DataMart:
+    """Everything that paylog keeps. Threads may share one; after a fork, make a new one.
+
+    Every method raises ``RetriableError`` when the link fails or the server is busy, ``AccessDenied``
+    and ``SchemaMismatch`` as their names say. No message holds a payload value.
+
+    :param connection: of type ``postgres``; its extras hold TLS and other libpq options.
+    :param schema: created by ``setup`` if absent; never dropped.
+    """
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        self._sessions = Sessions(connection, schema)
+        self._tables: dict[tuple[str, str], PayloadTable] = {}
+
+    def __repr__(self) -> str:
+        return f"DataMart({self._sessions.conn_id!r}, schema={self._sessions.schema!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._sessions.close()
+
+    def setup(self) -> None:
+        """Create the schema and the control tables, or migrate them. Cheap when they are current."""
+        setup.set_up(self._sessions)
+
+    def is_set_up(self) -> bool:
+        """Whether the control tables exist; when they do not, nothing was ever loaded."""
+        with self._sessions.transaction("look for the control tables") as connection:
+            return setup.installed_version(connection, self._sessions.schema) is not None
+
+    def ensure(self, subscription: Subscription) -> list[str]:
+        """Create the subscription's payload table or add what it lacks; returns the changes.
+
+        :raises SchemaMismatch: a column has another type, or a new required one has no values.
+        """
+        table = self._table(subscription)
+        with self._sessions.transaction(f"prepare subscription {subscription.id!r}") as connection:
+            changes = table.ensure(connection)
+            subscriptions.register(connection, subscription, changes)
+        return changes
+
+    @contextmanager
+    def load(
+        self, subscription: Subscription, batch_id: str, run_id: str, window: tuple[datetime, datetime]
+    ) -> Iterator[Load]:
+        """One batch in one transaction, committed at the end if its receipt balances.
+
+        :param window: [start, end) that the batch was planned for.
+        :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
+        :raises UnbalancedReceipt: rolled back.
+        """
+        name = BatchName(subscription.id, batch_id, run_id, *window)
+        what = f"load batch {batch_id!r} of subscription {subscription.id!r}"
+        load = None
+        try:
+            with self._sessions.transaction(what) as connection:
+                load = Load(connection, self._table(subscription), name, subscription.error_budget)
+                yield load
+                load.receipt()
+        except ErrorBudgetExceeded:
+            if load is not None:
+                self._keep_over_budget(load, subscription)
+            raise
+
+    def ledger(self, subscription_id: str, uris: Iterable[str]) -> dict[str, str]:
+        """Version by URI of those objects that are loaded and need not be read again."""
+        with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
+            return ledger.loaded_versions(connection, subscription_id, uris)
+
+    def stale_objects(self, subscription_id: str) -> dict[str, str]:
+        """Version by URI of loaded objects that must be read again, however old they are."""
+        with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
+            return ledger.stale_versions(connection, subscription_id)
+
+    def receipts(
+        self, subscription_id: str, run_id: str | None = None, limit: int | None = 100
+    ) -> list[Receipt]:
+        """The newest receipts first, of one run or of all."""
+        with self._sessions.transaction(f"read receipts of subscription {subscription_id!r}") as connection:
+            return receipts.read(connection, subscription_id, run_id, limit)
+
+    def quarantine_counts(self, subscription_id: str) -> dict[Reason, int]:
+        """Scored rows in quarantine by reason, most frequent first."""
+        with self._sessions.transaction(f"read quarantine of {subscription_id!r}") as connection:
+            return quarantine.rows_by_reason(connection, subscription_id)
+
+    def quarantine(
+        self, subscription_id: str, reason: Reason | None = None, limit: int = 100
+    ) -> list[QuarantinedRecord]:
+        """The newest quarantined records, without their raw bytes."""
+        with self._sessions.transaction(f"read quarantine of {subscription_id!r}") as connection:
+            return quarantine.read(connection, subscription_id, reason, limit)
+
+    def quarantine_record(self, quarantine_id: int) -> QuarantinedRecord | None:
+        """One quarantined record with its raw bytes."""
+        with self._sessions.transaction(f"read quarantined record {quarantine_id}") as connection:
+            return quarantine.read_one(connection, quarantine_id)
+
+    def watermark(self, subscription_id: str) -> Watermark | None:
+        """Through when the logs are complete; None before the first run."""
+        with self._sessions.transaction(f"read the watermark of {subscription_id!r}") as connection:
+            return watermark.read(connection, subscription_id)
+
+    def advance_watermark(
+        self, subscription_id: str, complete_through: datetime, late_objects: int = 0
+    ) -> Watermark:
+        """Move the watermark forward, never back; add to the count of late objects."""
+        with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
+            return watermark.advance(connection, subscription_id, complete_through, late_objects)
+
+    def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
+        """Store a run's batches, in place of an older plan of the same run."""
+        with self._sessions.transaction(f"store the plan of run {run_id!r}") as connection:
+            plans.save(connection, subscription_id, run_id, plan)
+
+    def load_batch(self, subscription_id: str, run_id: str, batch_id: str) -> PlannedBatch:
+        """A batch of the stored plan. Raises ``StopError`` when there is none of that name."""
+        with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
+            return plans.read_one(connection, subscription_id, run_id, batch_id)
+
+    def planned_batches(self, subscription_id: str, run_id: str) -> dict[str, str]:
+        """State (planned, committed, over_budget) by batch id of a run's stored plan."""
+        with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
+            return plans.states(connection, subscription_id, run_id)
+
+    def stored_counts(self, subscription_id: str, run_id: str) -> list[StoredCount]:
+        """Ledger's and PostgreSQL's own row count of each live object that a run loaded."""
+        with self._sessions.transaction(f"count the rows of run {run_id!r}") as connection:
+            # One snapshot for ledger and rows, whatever other loads commit in between.
+            run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return payload_records.stored_counts(connection, self._sessions.schema, subscription_id, run_id)
+
+    def payload_frame(
+        self,
+        subscription_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Payload records of [start, end) by scoring time; all columns but paylog's own by default."""
+        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
+            return payload_records.frame(
+                connection, self._sessions.schema, subscription_id, (start, end), columns, limit
+            )
+
+    def _table(self, subscription: Subscription) -> PayloadTable:
+        key = subscription.id, subscription.model_schema.version
+        if key not in self._tables:
+            self._tables[key] = PayloadTable(self._sessions, subscription.id, subscription.model_schema)
+        return self._tables[key]
+
+    def _keep_over_budget(self, load: Load, subscription: Subscription) -> None:
+        receipt = load.account("over_budget")
+        try:
+            with self._sessions.transaction(f"keep the receipt of batch {receipt.batch_id!r}") as connection:
+                receipts.write(connection, receipt, subscription.model_schema.version, load.already_loaded)
+        except PaylogError as error:
+            log.warning("the receipt of a batch over its error budget was lost: %s", error)

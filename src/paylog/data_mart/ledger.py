@@ -1,0 +1,254 @@
+"""The ledger: which version of which capture object is loaded, and what it became.
+
+An entry is *loaded*, *superseded* (another version took its place) or *stale*: its rows stand, but it
+must be read again, because a row that it left out as a duplicate was removed with another object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from paylog.data_mart.control_tables import objects, quarantine
+from paylog.data_mart.payload_table import KEY, PayloadTable
+from paylog.data_mart.session import run
+from paylog.data_mart.setup import lock
+from paylog.records import CaptureObject, Counts
+
+URIS_AT_ONCE = 10_000
+_COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered")
+_FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
+_LIVE = objects.c.state != "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEntry:
+    """The entry of an object that is in the data mart already."""
+
+    object_id: int
+    version: str
+    state: str
+    min_scoring_timestamp: datetime | None
+    max_scoring_timestamp: datetime | None
+
+    def holds(self, version: str) -> bool:
+        return self.state == "loaded" and self.version == version
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an object became, for its ledger entry."""
+
+    object_id: int
+    counts: Counts
+    min_scoring_timestamp: datetime | None
+    max_scoring_timestamp: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who writes ledger entries: one load of one subscription."""
+
+    subscription_id: str
+    receipt_id: int
+    schema_version: str
+
+
+def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> int | LiveEntry:
+    """Make this transaction the only one that loads ``item``: its new object id.
+
+    Waits for another transaction that is loading it. Without a new id, the entry that is there: one
+    that holds this version, or one that is locked and must be superseded first.
+    """
+    while True:
+        statement = insert(objects).values(
+            subscription_id=claimant.subscription_id,
+            uri=item.uri,
+            version=item.version,
+            size=item.size,
+            last_modified=item.last_modified,
+            receipt_id=claimant.receipt_id,
+            schema_version=claimant.schema_version,
+        )
+        unclaimed = statement.on_conflict_do_nothing(
+            index_elements=["subscription_id", "uri"], index_where=text("state <> 'superseded'")
+        )
+        object_id = connection.execute(unclaimed.returning(objects.c.object_id)).scalar()
+        if object_id is not None:
+            return int(object_id)
+        # None here: the entry was superseded, or rolled back, between the two statements.
+        if (entry := _live_entry(connection, claimant.subscription_id, item)) is not None:
+            return entry
+
+
+def _live_entry(connection: Connection, subscription_id: str, item: CaptureObject) -> LiveEntry | None:
+    query = select(
+        objects.c.object_id,
+        objects.c.version,
+        objects.c.state,
+        objects.c.min_scoring_timestamp,
+        objects.c.max_scoring_timestamp,
+    ).where(objects.c.subscription_id == subscription_id, objects.c.uri == item.uri, _LIVE)
+    row = connection.execute(query).one_or_none()
+    if row is not None and not LiveEntry(*row).holds(item.version):
+        row = connection.execute(query.with_for_update()).one_or_none()
+    return None if row is None else LiveEntry(*row)
+
+
+def release(connection: Connection, object_id: int) -> None:
+    """Give up a claim on which nothing was loaded."""
+    connection.execute(delete(objects).where(objects.c.object_id == object_id))
+
+
+def supersede(connection: Connection, entry: LiveEntry, payload_table: PayloadTable) -> bool:
+    """Delete what ``entry`` loaded; whether there was any row. ``settle`` must follow if so."""
+    connection.execute(delete(quarantine).where(quarantine.c.object_id == entry.object_id))
+    connection.execute(
+        update(objects).where(objects.c.object_id == entry.object_id).values(state="superseded")
+    )
+    if entry.min_scoring_timestamp is None:
+        return False
+    run(
+        connection,
+        "CREATE TEMP TABLE IF NOT EXISTS paylog_freed (scoring_timestamp timestamptz, _record_id uuid) "
+        "ON COMMIT DROP",
+    )
+    payload = payload_table.clause
+    gone = (
+        delete(payload)
+        .where(
+            payload.c.scoring_timestamp.between(entry.min_scoring_timestamp, entry.max_scoring_timestamp),
+            payload.c._object_id == entry.object_id,
+        )
+        .returning(*(payload.c[name] for name in KEY))
+        .cte("gone")
+    )
+    connection.execute(_FREED.insert().from_select(KEY, select(gone)).add_cte(gone))
+    return True
+
+
+def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Write what became of objects into their entries."""
+    if not outcomes:
+        return
+    statement = (
+        update(objects)
+        .where(objects.c.object_id == bindparam("id"))
+        .values(
+            **{name: bindparam(f"new_{name}") for name in _COUNTS},
+            min_scoring_timestamp=bindparam("earliest"),
+            max_scoring_timestamp=bindparam("latest"),
+        )
+    )
+    rows = [
+        {f"new_{name}": getattr(outcome.counts, name) for name in _COUNTS}
+        | {
+            "id": outcome.object_id,
+            "earliest": outcome.min_scoring_timestamp,
+            "latest": outcome.max_scoring_timestamp,
+        }
+        for outcome in outcomes
+    ]
+    connection.execute(statement, rows)
+
+
+def settle(
+    connection: Connection, claimant: Claimant, payload_table: PayloadTable, superseded: Sequence[int]
+) -> None:
+    """Mark as stale whatever counted a duplicate against a row that is gone now.
+
+    The lock puts this step of concurrent loads of one subscription in an order, so that either the one
+    that removed rows sees the other's duplicates, or the other one sees that rows were removed.
+
+    :param superseded: entries whose rows this load deleted.
+    """
+    lock(connection, "settle", payload_table.schema, claimant.subscription_id)
+    removed = objects.alias("removed")
+    if superseded:
+        _note_freed(connection, payload_table, superseded)
+        _mark_stale(connection, claimant.subscription_id, removed, removed.c.object_id.in_(superseded))
+    meanwhile = and_(removed.c.superseded_at >= func.now(), objects.c.receipt_id == claimant.receipt_id)
+    _mark_stale(connection, claimant.subscription_id, removed, meanwhile)
+
+
+def _note_freed(connection: Connection, payload_table: PayloadTable, superseded: Sequence[int]) -> None:
+    """Keep the time range of the deleted keys that no row has now."""
+    payload = payload_table.clause
+    came_back = exists().where(*(payload.c[name] == _FREED.c[name] for name in KEY))
+    moment = _FREED.c.scoring_timestamp
+    earliest, latest = connection.execute(select(func.min(moment), func.max(moment)).where(~came_back)).one()
+    connection.execute(
+        update(objects)
+        .where(objects.c.object_id.in_(superseded))
+        .values(superseded_at=func.clock_timestamp(), freed_from=earliest, freed_until=latest)
+    )
+
+
+def _mark_stale(
+    connection: Connection, subscription_id: str, removed: FromClause, which: ColumnElement[bool]
+) -> None:
+    connection.execute(
+        update(objects)
+        .where(
+            objects.c.subscription_id == subscription_id,
+            objects.c.state == "loaded",
+            objects.c.duplicate > 0,
+            removed.c.subscription_id == subscription_id,
+            removed.c.freed_from <= objects.c.max_scoring_timestamp,
+            removed.c.freed_until >= objects.c.min_scoring_timestamp,
+            which,
+        )
+        .values(state="stale")
+    )
+
+
+def entry_sums(connection: Connection, receipt_id: int) -> Counts:
+    """Counts of all ledger entries of one receipt, summed by the server."""
+    query = select(*(func.coalesce(func.sum(objects.c[name]), 0) for name in _COUNTS))
+    row = connection.execute(query.where(objects.c.receipt_id == receipt_id)).one()
+    return Counts(*map(int, row))
+
+
+def loaded_versions(connection: Connection, subscription_id: str, uris: Iterable[str]) -> dict[str, str]:
+    """Version by URI of the objects, among these, that need not be read again."""
+    versions: dict[str, str] = {}
+    remaining = iter(uris)
+    while some := list(islice(remaining, URIS_AT_ONCE)):
+        query = select(objects.c.uri, objects.c.version).where(
+            objects.c.subscription_id == subscription_id,
+            objects.c.state == "loaded",
+            objects.c.uri == any_(cast(some, ARRAY(Text))),
+        )
+        versions |= dict(connection.execute(query).all())
+    return versions
+
+
+def stale_versions(connection: Connection, subscription_id: str) -> dict[str, str]:
+    """Version by URI of the objects that must be read again although they did not change."""
+    query = select(objects.c.uri, objects.c.version).where(
+        objects.c.subscription_id == subscription_id, objects.c.state == "stale"
+    )
+    return dict(connection.execute(query).all())

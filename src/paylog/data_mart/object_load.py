@@ -1,0 +1,120 @@
+"""One capture object being loaded: what was decoded of it, buffered, and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from paylog.data_mart.ledger import Outcome
+from paylog.data_mart.payload_writer import scoring_microseconds
+from paylog.errors import SchemaMismatch
+from paylog.model_schema import ModelSchema
+from paylog.records import Block, CaptureObject, Counts, Reject
+
+# First rejects of an object, and of a batch, that a message about the error budget names.
+EXAMPLES = 5
+EPOCH = datetime.fromtimestamp(0, UTC)
+# Timestamps beyond these come from a wrong unit; each month of them would make a partition.
+EARLIEST = int(np.datetime64("1970-01-01", "us").astype(int))
+LATEST = int(np.datetime64("2200-01-01", "us").astype(int))
+
+
+class ObjectLoad:
+    """Takes the blocks of one object, in order."""
+
+    def __init__(
+        self,
+        item: CaptureObject,
+        object_id: int,
+        model_schema: ModelSchema,
+        spill_if_full: Callable[[ObjectLoad], None],
+    ) -> None:
+        self.item = item
+        self.object_id = object_id
+        self.counts = Counts()
+        self.reasons: Counter[str] = Counter()
+        self.first_rejects: list[str] = []
+        self.savepoint = False
+        self.buffered_rows = self.buffered_bytes = 0
+        self._schema = model_schema.arrow_schema
+        self._id_column = self._schema.get_field_index("_object_id")
+        self._spill_if_full = spill_if_full
+        self._records: list[pa.RecordBatch] = []
+        self._rejects: list[Reject] = []
+        self._range: tuple[datetime, datetime] | None = None
+
+    def add(self, block: Block) -> None:
+        """Count and buffer a block; writes it, with what came before, when the buffer is full.
+
+        :raises SchemaMismatch: the block's columns are not those of the model schema.
+        """
+        self.counts.read += block.read
+        self.counts.filtered += block.filtered
+        if block.records.num_rows:
+            self._add_records(block.records)
+        for reject in block.rejects:
+            self._add_reject(reject)
+        self._spill_if_full(self)
+
+    @property
+    def buffered(self) -> bool:
+        return bool(self._records or self._rejects)
+
+    def take_records(self) -> list[pa.RecordBatch]:
+        """Empty the buffer of records."""
+        taken, self._records = self._records, []
+        self.buffered_rows = self.buffered_bytes = 0
+        return taken
+
+    def take_rejects(self) -> list[Reject]:
+        """Empty the buffer of rejects."""
+        taken, self._rejects = self._rejects, []
+        self.buffered_bytes -= sum(len(reject.raw) for reject in taken)
+        return taken
+
+    def add_written(self, sent: int, inserted: int) -> None:
+        """Count rows that were written: those that PostgreSQL did not insert were there already."""
+        self.counts.loaded += inserted
+        self.counts.duplicate += sent - inserted
+
+    def outcome(self) -> Outcome:
+        """What the ledger keeps."""
+        earliest, latest = self._range or (None, None)
+        return Outcome(self.object_id, self.counts, earliest, latest)
+
+    def _add_records(self, records: pa.RecordBatch) -> None:
+        if not records.schema.equals(self._schema):
+            raise SchemaMismatch(f"{self.item.uri}: the decoded columns are not those of the model schema.")
+        ids = pa.array(np.full(records.num_rows, self.object_id, dtype=np.int64))
+        columns = records.columns
+        columns[self._id_column] = ids
+        self._records.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self.buffered_rows += records.num_rows
+        self.buffered_bytes += records.nbytes
+        self._widen_range(records)
+
+    def _widen_range(self, records: pa.RecordBatch) -> None:
+        moments = scoring_microseconds(records)
+        first, last = int(moments.min()), int(moments.max())
+        if not EARLIEST <= first <= last < LATEST:
+            raise SchemaMismatch(
+                f"{self.item.uri}: a scoring timestamp lies outside 1970 to 2199. "
+                "Check the unit of the timestamps in the logs."
+            )
+        earliest, latest = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
+        known = self._range or (earliest, latest)
+        self._range = min(known[0], earliest), max(known[1], latest)
+
+    def _add_reject(self, reject: Reject) -> None:
+        self._rejects.append(reject)
+        self.buffered_bytes += len(reject.raw)
+        self.counts.rejected += reject.rows
+        self.reasons[reject.reason.value] += reject.rows
+        if len(self.first_rejects) < EXAMPLES:
+            column = f" column {reject.column!r}" if reject.column else ""
+            place = f"{self.item.uri} record {reject.position}"
+            self.first_rejects.append(f"{place}: {reject.reason.value}{column}")

@@ -1,0 +1,92 @@
+"""Reading payload records back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, column, func, select, table
+
+from paylog.data_mart.control_tables import objects, receipts
+from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
+from paylog.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCount:
+    """Rows of one object: what its ledger entry says, and what the payload table holds."""
+
+    object_id: int
+    uri: str
+    loaded: int
+    stored: int
+
+
+def stored_counts(
+    connection: Connection, schema: str, subscription_id: str, run_id: str
+) -> list[StoredCount]:
+    """The live objects that a run loaded, with PostgreSQL's own count of their rows."""
+    entries = connection.execute(
+        select(
+            objects.c.object_id,
+            objects.c.uri,
+            objects.c.loaded,
+            objects.c.min_scoring_timestamp,
+            objects.c.max_scoring_timestamp,
+        )
+        .join_from(objects, receipts)
+        .where(
+            receipts.c.subscription_id == subscription_id,
+            receipts.c.run_id == run_id,
+            objects.c.state != "superseded",
+        )
+    ).all()
+    dated = [entry for entry in entries if entry.min_scoring_timestamp is not None]
+    stored: dict[int, int] = {}
+    if dated:
+        payload = payload_clause(schema, payload_table_name(subscription_id))
+        query = select(payload.c._object_id, func.count()).where(
+            payload.c.scoring_timestamp.between(
+                min(entry.min_scoring_timestamp for entry in dated),
+                max(entry.max_scoring_timestamp for entry in dated),
+            ),
+            payload.c._object_id == any_(cast([entry.object_id for entry in dated], ARRAY(BigInteger))),
+        )
+        stored = dict(connection.execute(query.group_by(payload.c._object_id)).all())
+    return [StoredCount(e.object_id, e.uri, e.loaded, stored.get(e.object_id, 0)) for e in entries]
+
+
+def frame(
+    connection: Connection,
+    schema: str,
+    subscription_id: str,
+    period: tuple[datetime | None, datetime | None],
+    columns: Sequence[str] | None,
+    limit: int | None,
+) -> pd.DataFrame:
+    """Payload records of [start, end) in the order of time. Without ``columns``, all but paylog's own.
+
+    :raises SchemaMismatch: there is no such table or column.
+    """
+    import pandas as pd
+
+    name = payload_table_name(subscription_id)
+    present = read_columns(connection, schema, name)
+    chosen = list(columns) if columns is not None else [c for c in present if not c.startswith("_")]
+    if not present:
+        raise SchemaMismatch(f"There is no payload table {schema}.{name}: nothing was loaded yet.")
+    if unknown := [c for c in chosen if c not in present]:
+        raise SchemaMismatch(f"{schema}.{name} has no columns {unknown}; it has {list(present)}.")
+    payload = table(name, *map(column, present), schema=schema)
+    query = select(*(payload.c[c] for c in chosen)).order_by(*(payload.c[c] for c in KEY))
+    start, end = period
+    if start is not None:
+        query = query.where(payload.c.scoring_timestamp >= start)
+    if end is not None:
+        query = query.where(payload.c.scoring_timestamp < end)
+    return pd.read_sql(query.limit(limit), connection)

@@ -1,0 +1,191 @@
+"""The payload table of one subscription: its columns, and its monthly partitions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import BigInteger, Connection, DateTime, TableClause, Uuid, column, table, text
+
+from paylog.data_mart.session import Sessions, quoted, run
+from paylog.data_mart.setup import lock
+from paylog.errors import SchemaMismatch
+from paylog.model_schema import Column, ModelSchema
+
+log = logging.getLogger(__name__)
+
+KEY = ("scoring_timestamp", "_record_id")
+
+_COLUMNS = text(
+    "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull "
+    "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname = :name AND a.attnum > 0 AND NOT a.attisdropped"
+)
+_KIND = text(
+    "SELECT c.relkind, pg_catalog.pg_get_partkeydef(c.oid) FROM pg_catalog.pg_class c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :name"
+)
+_PARTITIONS = text(
+    "SELECT leaf.relname FROM pg_catalog.pg_inherits i "
+    "JOIN pg_catalog.pg_class leaf ON leaf.oid = i.inhrelid "
+    "JOIN pg_catalog.pg_class c ON c.oid = i.inhparent "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :name"
+)
+
+
+class Present(NamedTuple):
+    """A column that the table has."""
+
+    pg_type: str
+    required: bool
+
+
+class PayloadTable:
+    """``Payload_<subscription id>`` in one schema.
+
+    :param subscription_id: at most 40 ASCII characters, so a partition's name stays under 63 bytes.
+    """
+
+    def __init__(self, sessions: Sessions, subscription_id: str, model_schema: ModelSchema) -> None:
+        self._sessions = sessions
+        self.model_schema = model_schema
+        self.schema = sessions.schema
+        self.name = payload_table_name(subscription_id)
+        self.qualified = quoted(self.schema, self.name)
+        self.clause = payload_clause(self.schema, self.name)
+        self._months: set[np.datetime64] = set()
+
+    def ensure(self, connection: Connection) -> list[str]:
+        """Create the table, or add what it lacks; returns the changes, in words.
+
+        :raises SchemaMismatch: the table and the model schema cannot be brought together.
+        """
+        if not self._changes(connection):
+            return []
+        lock(connection, "payload table", self.schema, self.name)
+        run(connection, "SET LOCAL lock_timeout = '30s'")
+        changes = self._changes(connection)
+        for change in changes:
+            log.info("payload table %s: %s", self.name, change)
+            run(connection, change)
+        return changes
+
+    def ensure_partitions(self, months: Iterable[np.datetime64]) -> None:
+        """Create the partitions of these months (``datetime64[M]``) in a short transaction of their own."""
+        missing = sorted(set(months) - self._months)
+        if not missing:
+            return
+        with self._sessions.transaction(f"create partitions of {self.name!r}") as connection:
+            present = self._partitions(connection)
+            if any(self.partition(month) not in present for month in missing):
+                lock(connection, "partitions", self.schema, self.name)
+                present = self._partitions(connection)
+                for month in missing:
+                    if self.partition(month) not in present:
+                        self._create_partition(connection, month)
+        self._months.update(missing)
+
+    def partition(self, month: np.datetime64) -> str:
+        """Name of the partition of a month."""
+        return f"{self.name}_{month.item():%Y_%m}"
+
+    def _partitions(self, connection: Connection) -> set[str]:
+        return set(connection.execute(_PARTITIONS, {"schema": self.schema, "name": self.name}).scalars())
+
+    def _create_partition(self, connection: Connection, month: np.datetime64) -> None:
+        # CREATE … PARTITION OF would wait for every load in progress, our own too; ATTACH does not.
+        leaf = quoted(self.schema, self.partition(month))
+        first, after = (f"'{moment.item():%Y-%m-%d} 00:00:00+00'" for moment in (month, month + 1))
+        run(connection, f"CREATE TABLE {leaf} (LIKE {self.qualified} INCLUDING ALL)")
+        run(
+            connection,
+            f"ALTER TABLE {self.qualified} ATTACH PARTITION {leaf} FOR VALUES FROM ({first}) TO ({after})",
+        )
+
+    def _changes(self, connection: Connection) -> list[str]:
+        present = read_columns(connection, self.schema, self.name)
+        if not present:
+            return [self._definition()]
+        self._check_partitioned(connection)
+        problems = [p for c in self.model_schema.columns if (p := _problem(c, present.get(c.name)))]
+        if problems:
+            raise SchemaMismatch(
+                f"Payload table {self.schema}.{self.name} does not fit the model schema: "
+                + "; ".join(problems)
+                + ". Or give the subscription a new id, and so a new table."
+            )
+        return [f"ALTER TABLE {self.qualified} {action}" for action in self._additions(present)]
+
+    def _additions(self, present: dict[str, Present]) -> list[str]:
+        declared = {c.name: c for c in self.model_schema.columns}
+        added = [
+            f"ADD COLUMN {quoted(c.name)} {c.pg_type}" for c in declared.values() if c.name not in present
+        ]
+        # Fields that became optional, or are gone from the model schema: their column stays.
+        relaxed = [
+            f"ALTER COLUMN {quoted(name)} DROP NOT NULL"
+            for name, found in present.items()
+            if found.required and (name not in declared or declared[name].nullable)
+        ]
+        return added + relaxed
+
+    def _definition(self) -> str:
+        columns = ", ".join(
+            f"{quoted(c.name)} {c.pg_type}{'' if c.nullable else ' NOT NULL'}"
+            for c in self.model_schema.columns
+        )
+        key = ", ".join(map(quoted, KEY))
+        return (
+            f"CREATE TABLE {self.qualified} ({columns}, PRIMARY KEY ({key})) "
+            f"PARTITION BY RANGE ({quoted(KEY[0])})"
+        )
+
+    def _check_partitioned(self, connection: Connection) -> None:
+        kind, key = connection.execute(_KIND, {"schema": self.schema, "name": self.name}).one()
+        if kind not in ("p", b"p") or key != f"RANGE ({KEY[0]})":
+            raise SchemaMismatch(
+                f"{self.schema}.{self.name} is not a payload table of paylog (partitioned by {KEY[0]}). "
+                "Rename it, or give the subscription another id or schema."
+            )
+
+
+def payload_clause(schema: str, name: str) -> TableClause:
+    """The columns of a payload table that paylog's own queries use."""
+    return table(
+        name,
+        column("scoring_timestamp", DateTime(timezone=True)),
+        column("_record_id", Uuid),
+        column("_object_id", BigInteger),
+        schema=schema,
+    )
+
+
+def payload_table_name(subscription_id: str) -> str:
+    """OpenScale's name of the payload table."""
+    return f"Payload_{subscription_id}"
+
+
+def read_columns(connection: Connection, schema: str, table_name: str) -> dict[str, Present]:
+    """Columns of a table by name; empty when there is no such table."""
+    rows = connection.execute(_COLUMNS, {"schema": schema, "name": table_name})
+    return {name: Present(pg_type, required) for name, pg_type, required in rows}
+
+
+def _problem(declared: Column, present: Present | None) -> str | None:
+    if present is None:
+        if declared.nullable:
+            return None
+        return (
+            f"required column {declared.name!r} is missing and old rows have no value for it "
+            f"(add it by hand: ALTER TABLE … ADD COLUMN {quoted(declared.name)} {declared.pg_type} NOT NULL "
+            "DEFAULT …, or make the field optional)"
+        )
+    if present.pg_type != declared.pg_type:
+        return (
+            f"column {declared.name!r} is {present.pg_type}, the model schema says {declared.pg_type} "
+            "(ALTER COLUMN … TYPE by hand, or correct the field's type)"
+        )
+    return None

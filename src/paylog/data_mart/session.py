@@ -1,0 +1,85 @@
+"""Sessions on the data mart's database: how they connect, and the schema that they work in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine
+
+from paylog.connections import Connection as NamedConnection
+from paylog.connections import postgres_dsn
+from paylog.data_mart.faults import translated
+
+# Both ends notice a cut link within a minute, so that a dead worker's locks do not outlive it for hours.
+_CLIENT = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+_SERVER = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+
+
+class Sessions:
+    """Transactions of one connection in one schema. Threads may share it; processes may not."""
+
+    def __init__(self, connection: NamedConnection, schema: str) -> None:
+        self.conn_id = connection.conn_id
+        self.schema = schema
+        self._dsn = postgres_dsn(connection)
+        self._engine = self._create_engine()
+
+    def __repr__(self) -> str:
+        return f"Sessions({self.conn_id!r}, schema={self.schema!r})"
+
+    @contextmanager
+    def transaction(self, what: str) -> Iterator[Connection]:
+        """One transaction, committed at the end; errors of PostgreSQL become paylog's.
+
+        :param what: what is done in it, for messages.
+        """
+        where = f"Data mart {self.conn_id!r}, schema {self.schema!r}"
+        with translated(f"{where}: {what}"), self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._engine.dispose()
+
+    def _create_engine(self) -> Engine:
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            pool_size=2,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+        return engine.execution_options(schema_translate_map={None: self.schema})
+
+    def _connect(self) -> psycopg.Connection:
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = conninfo_to_dict(self._dsn)
+        link = psycopg.connect(**{**_CLIENT, "application_name": "paylog", **given})  # type: ignore[arg-type]
+        link.execute(_SERVER)
+        link.commit()
+        return link
+
+
+def raw(connection: Connection) -> psycopg.Connection:
+    """The psycopg connection of the same transaction, for COPY."""
+    link = connection.connection.driver_connection
+    assert isinstance(link, psycopg.Connection)
+    return link
+
+
+def run(connection: Connection, statement: str) -> psycopg.Cursor:
+    """Run a statement without parameters: quoted names in it may hold any character, ``%`` and ``:`` too."""
+    return raw(connection).execute(statement.encode())
+
+
+def quoted(*names: str) -> str:
+    """A quoted, possibly dotted identifier for statements without parameters."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)

@@ -1,0 +1,56 @@
+"""One embedded PostgreSQL for the session; each test gets a database of its own, cloned from a template."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from paylog.connections import Connection, parse
+from paylog.data_mart import DataMart
+from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+
+SCHEMA = "paylog test"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The server; not durable, so not for crash tests."""
+    with EmbeddedPostgres(port=0, settings=FAST_UNSAFE | {"max_connections": "60"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """A database with the control tables in place."""
+    postgres.create_database("template_paylog")
+    with DataMart(parse("template", postgres.url("template_paylog", "postgres")), SCHEMA) as mart:
+        mart.setup()
+    return "template_paylog"
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres) -> Iterator[Connection]:
+    """A database without anything of paylog."""
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name)
+    yield parse("paylog_data_mart", postgres.url(name, "postgres"))
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, template: str) -> Iterator[Connection]:
+    """A database with the control tables in schema ``SCHEMA``."""
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name, template)
+    yield parse("paylog_data_mart", postgres.url(name, "postgres"))
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def data_mart(database: Connection) -> Iterator[DataMart]:
+    """A data mart that is set up."""
+    with DataMart(database, SCHEMA) as mart:
+        yield mart
