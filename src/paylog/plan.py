@@ -1,0 +1,150 @@
+"""The plan of a run: which capture objects of a window are new, cut into batches by bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from paylog.errors import ObjectNotFound
+from paylog.layout import Layout, Window
+from paylog.records import CaptureObject
+from paylog.storage import Storage
+from paylog.subscription import Subscription
+
+MAX_BATCHES = 1000
+MAX_OBJECTS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some objects that one task loads in one transaction, in the order of their URIs."""
+
+    batch_id: str
+    objects: tuple[CaptureObject, ...]
+    label: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.size for item in self.objects)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run has to do.
+
+    :param too_young: objects that ``logs.settle`` leaves for the next run.
+    :param changed: objects that are loaded in an older version.
+    :param late: objects older than the window, found by ``logs.lookback``.
+    """
+
+    subscription_id: str
+    window: Window
+    batches: list[Batch] = field(default_factory=list)
+    already_loaded: int = 0
+    too_young: int = 0
+    changed: int = 0
+    late: int = 0
+
+    @property
+    def objects(self) -> int:
+        return sum(len(batch.objects) for batch in self.batches)
+
+    @property
+    def bytes(self) -> int:
+        return sum(batch.bytes for batch in self.batches)
+
+
+def listed(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
+    """Objects of the window and of the lookback before it, each once."""
+    logs = subscription.logs
+    layout = Layout(subscription.layout)
+    searched = Window(window.start - logs.lookback, window.end)
+    for prefix in layout.prefixes(searched):
+        for item in storage.list(prefix):
+            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant):
+                yield item
+
+
+def _is_of_variant(item: CaptureObject, variant: str | None) -> bool:
+    return variant is None or f"/{variant}/" in item.uri
+
+
+def to_read_again(
+    storage: Storage, stale: Mapping[str, str], found: Sequence[CaptureObject]
+) -> Iterator[CaptureObject]:
+    """Objects that the ledger calls stale and that the window's listing did not find, as they are now."""
+    missing = sorted(stale.keys() - {item.uri for item in found})
+    example = found[0] if found else next(iter(storage.list("")), None) if missing else None
+    if example is None:
+        return
+    root = example.uri.removesuffix(example.key)
+    for uri in missing:
+        try:
+            yield storage.stat(uri.removeprefix(root))
+        except ObjectNotFound:
+            continue  # gone from the store: what it loaded stays
+
+
+def make_plan(
+    subscription: Subscription,
+    window: Window,
+    found: Sequence[CaptureObject],
+    loaded: Mapping[str, str],
+    *,
+    batch_bytes: int,
+    max_batches: int,
+) -> Plan:
+    """Subtract the ledger (``loaded``: URI → version) and cut what is left into batches."""
+    youngest = datetime.now(UTC) - subscription.logs.settle
+    layout = Layout(subscription.layout)
+    new, young, changed, late = [], 0, 0, 0
+    for item in found:
+        if loaded.get(item.uri) == item.version:
+            continue
+        if item.last_modified > youngest:
+            young += 1
+            continue
+        changed += item.uri in loaded
+        late += not layout.covers(item.key, window)
+        new.append(item)
+    new.sort(key=lambda item: item.uri)
+    batches = list(_batches(new, batch_bytes, max_batches, layout))
+    already = len(found) - len(new) - young
+    return Plan(subscription.id, window, batches, already, young, changed, late)
+
+
+def _batches(
+    items: Sequence[CaptureObject], batch_bytes: int, max_batches: int, layout: Layout
+) -> Iterator[Batch]:
+    """Never more than ``max_batches``: the batches of a large window are larger."""
+    size = max(batch_bytes, 2 * sum(item.size for item in items) // max_batches)
+    most = max(MAX_OBJECTS, -(-len(items) // (max_batches // 2 or 1)))
+    number = start = total = 0
+    for i, item in enumerate(items):
+        if i > start and (total + item.size > size or i - start >= most):
+            yield _batch(number, items[start:i], layout)
+            number, start, total = number + 1, i, 0
+        total += item.size
+    if start < len(items):
+        yield _batch(number, items[start:], layout)
+
+
+def _batch(number: int, items: Sequence[CaptureObject], layout: Layout) -> Batch:
+    batch = Batch(f"{number:04d}", tuple(items))
+    first, last = layout.time_of(items[0].key), layout.time_of(items[-1].key)
+    when = f"{first:%Y-%m-%d %H:%M} · " if first else ""
+    if first and last and last != first:
+        same_day = first.date() == last.date()
+        days = f"{first:%Y-%m-%d} to {last:%Y-%m-%d} · "
+        when = f"{first:%Y-%m-%d %H:%M} to {last:%H:%M} · " if same_day else days
+    count = f"{len(items):,} object{'s' if len(items) != 1 else ''}"
+    return Batch(batch.batch_id, batch.objects, f"{when}{count} · {_size(batch.bytes)}")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

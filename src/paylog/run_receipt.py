@@ -1,0 +1,91 @@
+"""The receipt of a run: its batches added up, for people and for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from paylog.layout import Window
+from paylog.records import Counts, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class RunReceipt:
+    """The account of all committed batches of a run.
+
+    :param reasons: rejected rows by reason code.
+    :param complete_through: the subscription's watermark after the run, None before its first.
+    """
+
+    subscription_id: str
+    run_id: str
+    window: Window
+    batches: int
+    objects: int
+    bytes: int
+    counts: Counts
+    reasons: dict[str, int] = field(default_factory=dict)
+    complete_through: datetime | None = None
+
+    @classmethod
+    def of(
+        cls,
+        subscription_id: str,
+        run_id: str,
+        window: Window,
+        receipts: Iterable[Receipt],
+        complete_through: datetime | None,
+    ) -> RunReceipt:
+        """Add up the committed receipts of one run."""
+        committed = [receipt for receipt in receipts if receipt.state == "committed"]
+        counts, reasons = Counts(), Counter[str]()
+        for receipt in committed:
+            counts += receipt.counts
+            reasons.update(receipt.reasons)
+        return cls(
+            subscription_id,
+            run_id,
+            window,
+            len(committed),
+            sum(receipt.objects for receipt in committed),
+            sum(receipt.bytes for receipt in committed),
+            counts,
+            dict(reasons.most_common()),
+            complete_through,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; no payload value is among them."""
+        through = self.complete_through
+        return {
+            "subscription": self.subscription_id,
+            "run": self.run_id,
+            "window": [self.window.start.isoformat(), self.window.end.isoformat()],
+            "batches": self.batches,
+            "objects": self.objects,
+            "bytes": self.bytes,
+            **asdict(self.counts),
+            "balanced": self.counts.balanced,
+            "rejected by reason": self.reasons,
+            "complete through": through.isoformat() if through else None,
+        }
+
+    def as_text(self) -> str:
+        """The receipt as a small table for a terminal or a log."""
+        counts = self.counts
+        lines = [
+            f"{self.subscription_id}  {self.window}",
+            f"  {self.objects:,} objects in {self.batches:,} batches, {self.bytes / 1e6:,.1f} MB",
+            f"  read       {counts.read:>12,}",
+        ]
+        for fate in ("loaded", "duplicate", "rejected", "filtered", "pending"):
+            if (rows := getattr(counts, fate)) or fate in ("loaded", "rejected"):
+                lines.append(f"  {fate:<10} {rows:>12,}")
+        lines += [f"    {reason:<24} {rows:>8,}" for reason, rows in self.reasons.items()]
+        lines.append(f"  {'balanced' if counts.balanced else 'NOT BALANCED'}")
+        if self.complete_through:
+            lines.append(f"  complete through {self.complete_through:%Y-%m-%d %H:%M} UTC")
+        return "\n".join(lines)
