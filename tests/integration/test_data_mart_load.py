@@ -123,6 +123,18 @@ def test_the_buffer_size_changes_nothing(
     assert data_mart.quarantine_counts("credit") == {Reason.TYPE_MISMATCH: 10}
 
 
+def test_rows_out_of_time_order_arrive(data_mart: DataMart, database: Connection) -> None:
+    owner = subscription()
+    data_mart.ensure(owner)
+    objects = {A: [block(owner, [5, 1, 3])], B: [block(owner, [4, 0, 3])]}
+    assert load(data_mart, owner, objects).counts == Counts(read=6, loaded=5, duplicate=1)
+    assert [row[:2] for row in payload_keys(database)] == [
+        (f"id-{n}-1", NOON + timedelta(milliseconds=n)) for n in (0, 1, 3, 4, 5)
+    ]
+    found = query(database, 'SELECT uri, loaded, duplicate FROM "paylog test".paylog_object ORDER BY uri')
+    assert found == [(A.uri, 3, 0), (B.uri, 2, 1)]
+
+
 def test_rejects_are_kept_with_their_bytes(data_mart: DataMart) -> None:
     owner = subscription()
     data_mart.ensure(owner)

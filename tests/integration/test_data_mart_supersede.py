@@ -143,3 +143,21 @@ def test_versions_go_back_and_forth(data_mart: DataMart, database: Connection, o
     assert scoring_numbers(database) == list(range(5))
     assert data_mart.ledger("credit", [A.uri]) == {A.uri: "v1"}
     assert [entry.loaded == entry.stored for entry in data_mart.stored_counts("credit", "run-1")] == [True]
+
+
+def test_a_row_removed_while_another_load_held_it_as_duplicate(
+    data_mart: DataMart, database: Connection, owner: Subscription
+) -> None:
+    """B counted row 4 as duplicate, then A's new version removed it, before B was committed."""
+    load(data_mart, owner, {A: [block(owner, range(5))]})
+    with data_mart.load(owner, "1", "run-2", WINDOW) as batch:
+        with batch.object(B) as target:
+            assert target is not None
+            target.add(block(owner, range(4, 8)))
+        batch._write_finished()
+        with DataMart(database, "paylog test") as other:
+            load(other, owner, {A2: [block(owner, range(2))]}, "run-3")
+        assert batch.receipt().counts == Counts(read=4, loaded=3, duplicate=1)
+    assert data_mart.stale_objects("credit") == {B.uri: "v1"}
+    load(data_mart, owner, {B: [block(owner, range(4, 8))]}, "run-4")
+    assert scoring_numbers(database) == [0, 1, 4, 5, 6, 7]

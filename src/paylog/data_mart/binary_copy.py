@@ -58,6 +58,7 @@ def _column(column: pa.Array) -> _Column:
     kind = _kind(column)
     buffers = column.buffers()
     data = buffers[-1]
+    first = 8 * column.values.offset if kind == _VECTOR else 0
     valid = buffers[0] if column.null_count else None
     offsets = buffers[1] if kind in (_STRING, _VECTOR) else None
     return _Column(
@@ -66,7 +67,7 @@ def _column(column: pa.Array) -> _Column:
         column.offset,
         valid.address if valid else None,
         offsets.address if offsets else None,
-        data.address if data and kind != _ALL_NULL else None,
+        data.address + first if data and kind != _ALL_NULL else None,
         data.address + data.size if data and kind != _ALL_NULL else None,
     )
 

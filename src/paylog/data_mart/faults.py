@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.errors import CheckViolation
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from paylog.errors import (
@@ -99,6 +100,8 @@ def scrub(error: BaseException | None) -> None:
 
 def _kind(error: psycopg.Error) -> tuple[type[PaylogError], str]:
     state = error.sqlstate or ""
+    if isinstance(error, CheckViolation) and error.diag.constraint_name is None:
+        return RetriableError, "A partition was dropped meanwhile. " + _RETRY
     default: tuple[type[PaylogError], str] = (StopError, "Retrying does not help.")
     return _KINDS.get(state) or _KINDS.get(state[:2]) or default
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 from psycopg.errors import UniqueViolation
 
 from paylog.data_mart import binary_copy
+from paylog.data_mart.flush import in_time_order, months, without_repeats
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import quoted
-from paylog.errors import SchemaMismatch, UnbalancedReceipt
+from paylog.errors import UnbalancedReceipt
 
 # Bytes handed to libpq at a time.
 WRITE_BYTES = 512 * 1024
@@ -38,32 +37,31 @@ class PayloadWriter:
         :returns: inserted rows of each object id, as counted by the server; the others are duplicates.
         :raises UnbalancedReceipt: the server took another number of rows than it was sent.
         """
-        batch = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
-        months = _months(batch)
-        self._table.ensure_partitions(months)
+        batches, repeated = without_repeats(in_time_order(batches))
+        sent = {object_id: rows - repeated[object_id] for object_id, rows in rows_of.items()}
+        self._table.ensure_partitions(months(batches))
         if self._staging_left == 0:
             try:
-                self._insert_directly(batch, months)
+                self._insert_directly(batches)
             except UniqueViolation:
                 self._link.execute("ROLLBACK TO SAVEPOINT paylog_flush")
                 self._staging_left = STAY_IN_STAGING
             else:
-                return rows_of
+                return sent
         self._staging_left -= 1
-        return self._insert_staged(batch, rows_of)
+        return self._insert_staged(batches, sent)
 
-    def _insert_directly(self, batch: pa.RecordBatch, months: Sequence[np.datetime64]) -> None:
-        target = self._table.qualified
-        if len(months) == 1:
-            target = quoted(self._table.schema, self._table.partition(months[0]))
+    def _insert_directly(self, batches: Sequence[pa.RecordBatch]) -> None:
         self._link.execute("SAVEPOINT paylog_flush")
-        self._copy(target, batch)
+        self._copy(self._table.qualified, batches)
         self._link.execute("RELEASE SAVEPOINT paylog_flush")
 
-    def _insert_staged(self, batch: pa.RecordBatch, rows_of: Mapping[int, int]) -> Mapping[int, int]:
+    def _insert_staged(
+        self, batches: Sequence[pa.RecordBatch], rows_of: Mapping[int, int]
+    ) -> Mapping[int, int]:
         like = f"(LIKE {self._table.qualified})"
         self._link.execute(f"CREATE TEMP TABLE IF NOT EXISTS paylog_staging {like} ON COMMIT DROP".encode())
-        self._copy(STAGING, batch)
+        self._copy(STAGING, batches)
         inserted = self._insert_from_staging(rows_of)
         self._link.execute(f"TRUNCATE {STAGING}".encode())
         return inserted
@@ -85,32 +83,19 @@ class PayloadWriter:
         )
         return dict(done.fetchall())
 
-    def _copy(self, target: str, batch: pa.RecordBatch) -> None:
+    def _copy(self, target: str, batches: Sequence[pa.RecordBatch]) -> None:
         statement = f"COPY {target} ({self._columns}) FROM STDIN (FORMAT BINARY)"
+        expected = sum(batch.num_rows for batch in batches)
         with self._link.cursor() as cursor:
             with cursor.copy(statement.encode()) as copy:
                 copy.write(binary_copy.HEADER)
-                for rows in binary_copy.encode(batch):
-                    for start in range(0, len(rows), WRITE_BYTES):
-                        copy.write(rows[start : start + WRITE_BYTES])
+                for batch in batches:
+                    for rows in binary_copy.encode(batch):
+                        for start in range(0, len(rows), WRITE_BYTES):
+                            copy.write(rows[start : start + WRITE_BYTES])
                 copy.write(binary_copy.TRAILER)
-            if cursor.rowcount != batch.num_rows:
+            if cursor.rowcount != expected:
                 raise UnbalancedReceipt(
-                    f"Payload table {self._table.name!r}: sent {batch.num_rows} rows, PostgreSQL took "
+                    f"Payload table {self._table.name!r}: sent {expected} rows, PostgreSQL took "
                     f"{cursor.rowcount}. The batch was rolled back; this is a defect in paylog."
                 )
-
-
-def scoring_microseconds(records: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """Scoring timestamps in µs since 1970. Arrow's zoned type would become Python objects."""
-    moments = records.column(KEY[0])
-    if moments.null_count:
-        raise SchemaMismatch("Decoded records without a scoring timestamp: a defect in the engine.")
-    microseconds: npt.NDArray[np.int64] = moments.cast(pa.int64()).to_numpy()
-    return microseconds
-
-
-def _months(batch: pa.RecordBatch) -> list[np.datetime64]:
-    moments = scoring_microseconds(batch).view("datetime64[us]")
-    first, last = moments.min().astype("datetime64[M]"), moments.max().astype("datetime64[M]")
-    return [first] if first == last else list(np.unique(moments.astype("datetime64[M]")))
