@@ -151,6 +151,8 @@ def test_a_stop_error_and_all_below_it_is_not_retried() -> None:
     assert len(stops) > 5
     assert {action(k) for k in stops} == {RetryAction.FAIL}
     assert {action(k) for k in kinds if k not in stops} == {RetryAction.DEFAULT}
+    assert {action(k) for k in (OSError, MemoryError, ValueError)} == {RetryAction.DEFAULT}
+    assert {action(k) for k in (TypeError, AttributeError)} == {RetryAction.FAIL}
 
 
 def test_provider_info_is_valid_and_names_classes_that_exist() -> None:

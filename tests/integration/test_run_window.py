@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from paylog.airflow.description import window_label
 from paylog.airflow.window import Interval, SchedulePeriods, resolve_window
 from paylog.errors import ConfigurationError
+from paylog.layout import Window
 
 NOW = datetime(2024, 3, 10, 12, 34, 56, tzinfo=UTC)
 
@@ -115,3 +117,16 @@ def test_no_period_is_called_closed_before_it_ends() -> None:
         moment = datetime(2024, 3, 31, tzinfo=UTC) + timedelta(minutes=minutes)
         start, end = periods.closed_before(moment)
         assert start < end <= moment
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "label"),
+    [
+        (day(5), day(6), "2024-01-05"),
+        (day(5), day(8), "2024-01-05 to 2024-01-07"),
+        (day(5), day(5) + timedelta(hours=1), "2024-01-05 00:00 to 01:00 UTC"),
+        (day(5) + timedelta(hours=23), day(6), "2024-01-05 23:00 to 2024-01-06 00:00 UTC"),
+    ],
+)
+def test_a_window_is_said_shortly(start: datetime, end: datetime, label: str) -> None:
+    assert window_label(Window(start, end)) == label

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode
 
 from paylog.errors import MissingExtra, StopError
@@ -198,8 +198,8 @@ def _run_as_server(command: Sequence[str], what: str, log_file: Path) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
-            user=SYSTEM_USER if os.geteuid() == 0 else None,
             start_new_session=True,
+            **_server_identity(),
         )
         if result.returncode == 0:
             return
@@ -207,6 +207,15 @@ def _run_as_server(command: Sequence[str], what: str, log_file: Path) -> None:
         said = output.read().strip()
     name = Path(command[0]).name
     raise StopError(f"{what}: {name} failed ({result.returncode}): {said}. The server's log is {log_file}")
+
+
+def _server_identity() -> dict[str, Any]:
+    """The user, its group and no other, when we are root."""
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    return {"user": SYSTEM_USER, "group": pwd.getpwnam(SYSTEM_USER).pw_gid, "extra_groups": []}
 
 
 def _ensure_system_user() -> None:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,8 @@ class TcpProxy:
     :param upstream: ``(host, port)``, or the path of a Unix socket.
     :param latency: seconds added to each piece that a client sends (about one a request).
     :param bytes_per_second: to the client, for each connection; None is as fast as it goes.
+    :param watch: sees each piece before it is passed on, and whether a client sent it; raising
+        ``ConnectionError`` resets the connection in its place.
     """
 
     def __init__(
@@ -27,10 +30,12 @@ class TcpProxy:
         upstream: tuple[str, int] | Path,
         latency: float = 0.0,
         bytes_per_second: float | None = None,
+        watch: Callable[[bytes, bool], None] | None = None,
     ) -> None:
         self.upstream = upstream
         self.latency = latency
         self.bytes_per_second = bytes_per_second
+        self.watch = watch
         self.connections = 0
         self.cuts = 0
         self._links: set[_Link] = set()
@@ -137,15 +142,21 @@ class _Link:
             pump()
         self.reset()
 
+    def _seen(self, piece: bytes, from_client: bool) -> None:
+        if (watch := self._proxy.watch) is not None:
+            watch(piece, from_client)
+
     def _up(self) -> None:
         while piece := self._client.recv(_BUFFER):
             if self._proxy.latency:
                 time.sleep(self._proxy.latency)
+            self._seen(piece, True)
             self._server.sendall(piece)
 
     def _down(self) -> None:
         sent = 0
         while piece := self._server.recv(_BUFFER):
+            self._seen(piece, False)
             self._client.sendall(piece)
             sent += len(piece)
             if rate := self._proxy.bytes_per_second:

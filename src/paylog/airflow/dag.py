@@ -1,0 +1,202 @@
+"""One DAG per subscription: plan → ingest (mapped over batches) → reconcile.
+
+Only what Airflow needs to draw the graph is imported here; the work is imported inside the tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context, task
+from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from paylog.airflow.description import (
+    counts_label,
+    dag_description,
+    form_params,
+    plan_label,
+    receipt_label,
+    receipt_text,
+)
+from paylog.errors import StopError
+
+if TYPE_CHECKING:
+    from paylog.layout import Window
+    from paylog.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+MAX_BATCHES = 1000
+MAX_ACTIVE_RUNS = 4
+_EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
+_PROGRESS_SECONDS = 10.0
+_DEFECTS: list[type[BaseException] | str] = [TypeError, AttributeError, NameError, AssertionError]
+
+# RetryRule matches subclasses too. Everything else is tried again with backoff.
+RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=15),
+    "retry_policy": ExceptionRetryPolicy(
+        [
+            RetryRule(StopError, RetryAction.FAIL, reason="A retry cannot help: see the error."),
+            RetryRule(_DEFECTS, RetryAction.FAIL, reason="A defect in paylog: please report the error."),
+        ]
+    ),
+}
+
+
+def dag_id(subscription_id: str) -> str:
+    """Name of a subscription's DAG."""
+    return f"paylog__{subscription_id}"
+
+
+def payload_asset(subscription: Subscription) -> Asset:
+    """The subscription's payload records. Its events carry the run's receipt in ``extra``."""
+    mart = subscription.data_mart
+    uri = f"paylog://{mart.connection}/{mart.schema_name}/{subscription.id}"
+    return Asset(name=f"paylog/{subscription.id}", uri=uri)
+
+
+def subscription_dag(subscription: Subscription) -> DAG:
+    """The DAG ``paylog__<subscription id>``."""
+    schedule = subscription.schedule
+    with DAG(
+        dag_id=dag_id(subscription.id),
+        description=f"Payload records of {subscription.deployment.id} ({subscription.service_provider})",
+        schedule=CronDataIntervalTimetable(schedule.cron, timezone=schedule.timezone),
+        start_date=schedule.start or _EARLIEST,
+        # Without a start there is no first window to catch up from.
+        catchup=schedule.catchup and schedule.start is not None,
+        max_active_runs=MAX_ACTIVE_RUNS,
+        default_args={"owner": "paylog", **RETRIES},
+        params=form_params(subscription),
+        doc_md=dag_description(subscription),
+        tags=["paylog", subscription.service_provider],
+    ) as dag:
+        batches = _plan(subscription)
+        loads = _ingest(subscription).expand(batch=batches)
+        loads >> _reconcile(subscription)
+    return dag
+
+
+def _plan(subscription: Subscription) -> Any:
+    @task(map_index_template="{{ label }}", doc_md="Lists the window's capture objects; reads no data.")
+    def plan() -> list[dict[str, str]]:
+        from paylog import pipeline
+        from paylog.airflow.connections import use_airflow_connections
+
+        use_airflow_connections()
+        context = get_current_context()
+        window = _window(subscription, context)
+        pipeline.prepare(subscription)
+        planned = pipeline.plan(
+            subscription,
+            window,
+            batch_bytes=int(context["params"]["batch_mb"]) * 1_000_000,
+            max_batches=min(MAX_BATCHES, conf.getint("core", "max_map_length")),
+        )
+        batches = pipeline.save_plan(subscription, planned, context["run_id"])
+        context["ti"].xcom_push("window", [window.start.isoformat(), window.end.isoformat()])
+        _label(context, plan_label(planned))
+        return batches
+
+    return plan()
+
+
+def _ingest(subscription: Subscription) -> Any:
+    @task(
+        map_index_template="{{ label if label is defined else task.op_kwargs['batch']['label'] }}",
+        pool=conf.get("paylog", "load_pool"),
+        max_active_tis_per_dagrun=subscription.batch.max_parallel,
+        multiple_outputs=False,
+        doc_md="Loads one batch in one transaction: rows, rejects, ledger and receipt.",
+    )
+    def ingest(batch: dict[str, str]) -> dict[str, Any]:
+        from paylog import pipeline
+        from paylog.airflow.connections import use_airflow_connections
+
+        use_airflow_connections()
+        context = get_current_context()
+        receipt = pipeline.ingest_planned(
+            subscription, context["run_id"], batch["batch"], progress=_logged_progress()
+        )
+        counts = counts_label(receipt.counts)
+        _label(context, f"{batch['label']} → {counts}")
+        return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
+
+    return ingest
+
+
+def _reconcile(subscription: Subscription) -> Any:
+    asset = payload_asset(subscription)
+
+    @task(
+        map_index_template="{{ label }}",
+        multiple_outputs=False,
+        trigger_rule="none_failed",
+        outlets=[asset],
+        doc_md="Checks the receipts against the store's own counts; moves the watermark.",
+    )
+    def reconcile() -> dict[str, Any]:
+        from paylog import pipeline
+        from paylog.airflow.connections import use_airflow_connections
+
+        use_airflow_connections()
+        context = get_current_context()
+        start, end = context["ti"].xcom_pull(task_ids="plan", key="window")
+        window = pipeline.Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        receipt = pipeline.reconcile(subscription, context["run_id"], window)
+        document = receipt.as_dict()
+        context["outlet_events"][asset].extra = document
+        context["ti"].xcom_push("receipt", receipt_text(receipt))
+        _label(context, receipt_label(receipt))
+        return document
+
+    return reconcile()
+
+
+def _window(subscription: Subscription, context: Any) -> Window:
+    from paylog.airflow.window import SchedulePeriods, resolve_window
+    from paylog.pipeline import Window
+
+    run = context["dag_run"]
+    interval = (run.data_interval_start, run.data_interval_end)
+    schedule = subscription.schedule
+    start, end = resolve_window(
+        SchedulePeriods(schedule.cron, schedule.timezone),
+        context["params"],
+        logical_date=run.logical_date,
+        data_interval=interval if all(interval) else None,
+        run_after=run.run_after,
+        zone=schedule.timezone,
+    )
+    return Window(start, end)
+
+
+def _label(context: Any, text: str) -> None:
+    """Name the task instance in the UI, and say the same in its log."""
+    context["label"] = text
+    log.info("%s", text)
+
+
+def _logged_progress() -> Callable[[int, int], None]:
+    """Says how far a long batch is, every ten seconds."""
+    started = due = time.monotonic()
+    total = 0
+
+    def progress(rows: int, stored_bytes: int) -> None:
+        nonlocal due, total
+        total += rows
+        now = time.monotonic()
+        if now >= due + _PROGRESS_SECONDS:
+            due = now
+            log.info("%d rows read so far, %.0f a second", total, total / (now - started))
+
+    return progress

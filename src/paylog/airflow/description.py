@@ -1,0 +1,124 @@
+"""What a person reads in the Airflow UI: labels, the DAG's description, the trigger form."""
+
+from __future__ import annotations
+
+from datetime import time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+if TYPE_CHECKING:
+    from paylog.layout import Window
+    from paylog.plan import Plan
+    from paylog.records import Counts
+    from paylog.run_receipt import RunReceipt
+    from paylog.subscription import Subscription
+
+_FATES = ("loaded", "duplicate", "rejected", "filtered", "pending")
+
+
+def counts_label(counts: Counts) -> str:
+    """``5,940 loaded, 60 rejected``: what became of the rows, without the zeros."""
+    return ", ".join(_fates(counts)) or "nothing new"
+
+
+def plan_label(planned: Plan) -> str:
+    """``2024-01-19 · 72 objects in 3 batches · 12 already loaded``."""
+    known = f" · {planned.already_loaded:,} already loaded" if planned.already_loaded else ""
+    work = f"{planned.objects:,} objects in {len(planned.batches):,} batches"
+    return f"{window_label(planned.window)} · {work}{known}"
+
+
+def receipt_label(receipt: RunReceipt) -> str:
+    """``2024-01-19 · 6,000 read = 5,940 loaded + 60 rejected · balanced``."""
+    counts = receipt.counts
+    account = f"{counts.read:,} read = {' + '.join(_fates(counts))}" if counts.read else "nothing new"
+    verdict = "balanced" if counts.balanced else "NOT BALANCED"
+    return f"{window_label(receipt.window)} · {account} · {verdict}"
+
+
+def receipt_text(receipt: RunReceipt) -> str:
+    """All of the receipt, with the rejects by reason, as the XCom page shows text: without line breaks."""
+    return " · ".join(" ".join(line.split()) for line in receipt.as_text().splitlines())
+
+
+def window_label(window: Window) -> str:
+    """``2024-01-19`` or ``2024-01-19 to 2024-01-21`` for whole UTC days, else with the hours."""
+    start, end = window.start, window.end
+    if start.time() == end.time() == time():
+        last = end - timedelta(days=1)
+        return f"{start:%Y-%m-%d}" if start == last else f"{start:%Y-%m-%d} to {last:%Y-%m-%d}"
+    until = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{start:%Y-%m-%d %H:%M} to {until} UTC"
+
+
+def _fates(counts: Counts) -> list[str]:
+    return [f"{getattr(counts, fate):,} {fate}" for fate in _FATES if getattr(counts, fate)]
+
+
+def form_params(subscription: Subscription) -> dict[str, Param]:
+    """The trigger form: window and batch size, all optional."""
+    moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
+    megabytes = max(1, subscription.batch.bytes // 1_000_000)
+    return {
+        "window_start": Param(
+            None,
+            title="Window start",
+            description="Load what the engine wrote from here on. Empty: the period the run stands for.",
+            **moment,
+        ),
+        "window_end": Param(
+            None,
+            title="Window end",
+            description="Exclusive. Empty with a start: up to the last closed period.",
+            **moment,
+        ),
+        "batch_mb": Param(
+            megabytes,
+            title="Batch size (MB)",
+            description="Stored bytes that one ingest task loads in one transaction.",
+            type="integer",
+            minimum=1,
+            maximum=100_000,
+        ),
+    }
+
+
+def dag_description(subscription: Subscription) -> str:
+    """The DAG's documentation panel, in Markdown. Names connections, never what is in them."""
+    rows = [
+        ("Deployment", subscription.deployment.name or subscription.deployment.id),
+        ("Service provider", subscription.service_provider),
+        ("Scoring logs", _logs(subscription)),
+        (
+            "Data mart",
+            f"connection `{subscription.data_mart.connection}`, schema "
+            f"`{subscription.data_mart.schema_name}`",
+        ),
+        ("Error budget", _budget(subscription)),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        f"### Payload records of `{subscription.id}`\n\n| | |\n|---|---|\n{table}\n\n"
+        "**plan** lists the window's capture objects and leaves out what the ledger has. "
+        "**ingest** loads one batch per task, each in one transaction. "
+        "**reconcile** checks every receipt against the payload table. Its label in the list of "
+        "tasks is the receipt in short; its XCom `receipt`, and the asset event, hold all of it.\n\n"
+        "Clearing and rerunning any task is safe: it ends in the same table."
+    )
+
+
+def _logs(subscription: Subscription) -> str:
+    logs: Any = subscription.logs
+    place = "/".join(part.strip("/") for part in (logs.bucket or "", logs.prefix or "") if part)
+    return f"connection `{logs.connection}`, `{place or '.'}`"
+
+
+def _budget(subscription: Subscription) -> str:
+    budget: Any = subscription.error_budget
+    parts = []
+    if budget.count is not None:
+        parts.append(f"{budget.count:,} rejected rows a batch")
+    if budget.share is not None:
+        parts.append(f"{budget.share:.1%} of a batch's rows")
+    return " and ".join(parts) or "none: any number of rejects is kept in quarantine"

@@ -1,0 +1,34 @@
+"""The folder of subscriptions as DAGs. A broken file costs its own DAG and no other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from airflow.sdk import DAG, get_parsing_context
+
+from paylog.airflow.dag import dag_id, subscription_dag
+from paylog.subscription import load_subscriptions, read_subscriptions
+
+FOLDER_VARIABLE = "PAYLOG_SUBSCRIPTIONS"
+
+
+def subscriptions_folder(dag_file: str) -> Path:
+    """``PAYLOG_SUBSCRIPTIONS``, else ``subscriptions`` beside the folder of ``dag_file``."""
+    configured = os.environ.get(FOLDER_VARIABLE)
+    return Path(configured) if configured else Path(dag_file).resolve().parent.parent / "subscriptions"
+
+
+def subscription_dags(folder: Path) -> dict[str, DAG]:
+    """DAG id → DAG of every subscription that can be used; what is wrong with the others is not raised.
+
+    A worker runs a task of one DAG: then only that DAG is built.
+    """
+    wanted = get_parsing_context().dag_id
+    usable = {dag_id(s.id): s for s in read_subscriptions(folder).subscriptions}
+    return {name: subscription_dag(s) for name, s in usable.items() if wanted in (None, name)}
+
+
+def check_subscriptions(folder: Path) -> None:
+    """Raise ``ConfigurationError`` with every mistake of every file; quiet when there is none."""
+    load_subscriptions(folder)

@@ -1,0 +1,69 @@
+"""One real Airflow, with PostgreSQL and an object store, for all acceptance tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from paylog.testing.airflow_api import AirflowApi
+from paylog.testing.demo_logs import write_demo_logs
+from paylog.testing.stack import Stack
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def subscription(name: str, **replaced: str) -> str:
+    """A shipped subscription with some of its text replaced; nothing older than the window is listed."""
+    text = (REPOSITORY / "subscriptions" / f"{name}.yaml").read_text()
+    prefix = next(line for line in text.splitlines() if line.strip().startswith("prefix:"))
+    changes = {prefix: f"{prefix}\n  lookback: 0s", **replaced}
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="session")
+def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two shipped subscriptions, and two that cannot reach their data mart."""
+    folder = tmp_path_factory.mktemp("subscriptions")
+    mart = "connection: paylog_data_mart"
+    files = {
+        "credit_risk": subscription("credit_risk"),
+        "churn": subscription("churn"),
+        "unknown": subscription(
+            "churn", **{"id: churn\n": "id: unknown\n", mart: "connection: no_such_mart"}
+        ),
+        "down": subscription("churn", **{"id: churn\n": "id: down\n", mart: "connection: mart_down"}),
+    }
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(subscriptions: Path) -> Iterator[Stack]:
+    # Not below pytest's folder: each session closes that to other users, and PostgreSQL runs as one.
+    with TemporaryDirectory(prefix="paylog-", ignore_cleanup_errors=True) as state:
+        Path(state).chmod(0o711)
+        with Stack(Path(state), dags=REPOSITORY / "dags", subscriptions=subscriptions) as started:
+            write_demo_logs(started.object_store.client)
+            yield started
+
+
+@pytest.fixture(scope="session")
+def airflow(stack: Stack) -> AirflowApi:
+    """A client with the administrator's rights; every DAG is there and unpaused."""
+    api = stack.wait_ready()
+    # Nothing listens on TCP port 9 of loopback: the connection is refused, which a retry may mend.
+    api.put_connection(
+        {"connection_id": "mart_down", "conn_type": "postgres", "host": "127.0.0.1", "port": 9, "schema": "x"}
+    )
+    wanted = {f"paylog__{name}" for name in ("credit-risk", "churn", "unknown", "down")}
+    stack.wait(lambda: wanted <= api.dags(), what="the DAGs to be parsed")
+    for dag_id in wanted:
+        api.unpause(dag_id)
+    return api
