@@ -9,6 +9,7 @@ import shutil
 import socket
 import time
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from paylog.model_schema import Role
+from paylog.model_schema import RESERVED_NAMES, Role
 from paylog.subscription import (
     ServiceProvider,
     Subscription,
@@ -130,6 +131,22 @@ def test_model_schema_is_built_and_survives_pickling() -> None:
     assert schema.class_labels == (0, 1)
     assert pickle.loads(pickle.dumps(churn)) == churn
     assert pickle.loads(pickle.dumps(churn)).model_schema == schema
+
+
+def test_reserved_names_are_the_columns_that_every_payload_table_has() -> None:
+    declared = {"x", "y", "p"}
+    fields = [{"name": "x", "type": "double"}, {"name": "y", "type": "string", "role": "prediction"},
+              {"name": "p", "type": "array", "role": "probability"}]  # fmt: skip
+    schema = subscription(model_schema={"fields": fields, "class_labels": ["a", "b"]}).model_schema
+    columns = {column.name for column in schema.columns if not column.name.startswith("_")}
+    assert columns - declared == RESERVED_NAMES
+
+
+def test_every_service_provider_has_an_engine() -> None:
+    for provider in ServiceProvider:
+        module, name = provider.engine.split(":")
+        assert hasattr(import_module(module), name)
+        assert ServiceProvider(str(provider)) is provider is pickle.loads(pickle.dumps(provider))
 
 
 def test_shipped_subscriptions() -> None:

@@ -1,0 +1,5 @@
+"""The command line: ``paylog check | schema | plan | run | status | quarantine``."""
+
+from paylog.cli.app import main
+
+__all__ = ["main"]

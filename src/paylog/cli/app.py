@@ -1,0 +1,41 @@
+"""The command line's commands, and its entry point."""
+
+from __future__ import annotations
+
+import typer
+
+from paylog.cli import check, plan, quarantine, run, status
+from paylog.cli.exit_code import EPILOG
+
+app = typer.Typer(
+    name="paylog",
+    help="Payload logging for models served anywhere: from scoring logs to payload records, exactly once.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog="Example:  paylog check subscriptions --connections")(check.check)
+app.command(epilog="Example:  paylog schema --write subscriptions/subscription.schema.json")(check.schema)
+app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
+app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
+app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
+app.add_typer(quarantine.app, name="quarantine")
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and end."),
+) -> None:
+    if version:
+        from paylog import __version__
+
+        typer.echo(f"paylog {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of ``paylog``."""
+    app()

@@ -1,0 +1,141 @@
+"""``paylog check`` and ``paylog schema``: the configuration, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paylog.cli.answer import print_json, print_table, printable
+from paylog.cli.choice import DEFAULT_FOLDER, Json
+from paylog.cli.exit_code import ExitCode, NotFoundError, describe, reported
+from paylog.errors import PaylogError
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether a connection answers, and what it said."""
+
+    subscription: str
+    use: str
+    connection: str
+    ok: bool
+    said: str
+    exit_code: int = 0
+
+
+def check(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            envvar="PAYLOG_SUBSCRIPTIONS",
+            help="Folder of subscriptions, or one file.",
+            show_default="./subscriptions",
+        ),
+    ] = DEFAULT_FOLDER,
+    connections: Annotated[
+        bool,
+        typer.Option("--connections", help="Also list one key of each store and sign in to each data mart."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Validate subscriptions and print every problem at once, with file, line and mend."""
+    from paylog.subscription import read_subscriptions
+
+    with reported(as_json):
+        found = read_subscriptions(path)
+        if not found.subscriptions and not found.problems:
+            raise NotFoundError(f"no subscriptions (*.yaml) in {path}")
+        probes = list(_probes(found.subscriptions)) if connections else []
+        names = [s.id for s in found.subscriptions]
+        if as_json:
+            print_json(
+                {
+                    "subscriptions": names,
+                    "problems": found.problems,
+                    "connections": [asdict(p) for p in probes],
+                }
+            )
+        else:
+            _print(names, found.problems, probes)
+        if found.problems:
+            raise typer.Exit(ExitCode.CONFIGURATION)
+        if failed := [probe.exit_code for probe in probes if not probe.ok]:
+            raise typer.Exit(failed[0])
+
+
+def schema(
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Write it to a file, not to stdout.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of a subscription file, for the completion of editors."""
+    from paylog.subscription import json_schema, write_json_schema
+
+    with reported(as_json):
+        if write is None:
+            typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+            return
+        try:
+            write_json_schema(write)
+        except OSError as error:
+            raise NotFoundError(f"{write} cannot be written: {error.strerror}") from None
+        if as_json:
+            print_json({"written": os.fspath(write)})
+        else:
+            typer.echo(f"wrote {write}")
+
+
+def _print(names: list[str], problems: list[str], probes: list[Probe]) -> None:
+    for problem in problems:
+        typer.echo(printable(problem))
+    good = f"{len(names)} good: {', '.join(names)}" if names else "none is good"
+    wrong = f", {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else ""
+    typer.echo(f"subscriptions: {good}{wrong}")
+    if probes:
+        columns = ("subscription", "use", "connection", "", "")
+        rows = ((p.subscription, p.use, p.connection, "ok" if p.ok else "FAILED", p.said) for p in probes)
+        print_table(columns, rows)
+
+
+def _probes(subscriptions: Iterable[Subscription]) -> Iterator[Probe]:
+    for subscription in subscriptions:
+        logs, mart = subscription.logs.connection, subscription.data_mart.connection
+        yield _probe(subscription, "scoring logs", logs, _list_one)
+        yield _probe(subscription, "data mart", mart, _sign_in)
+
+
+def _probe(
+    subscription: Subscription, use: str, connection: str, attempt: Callable[[Subscription], str]
+) -> Probe:
+    try:
+        said = attempt(subscription)
+    except PaylogError as error:
+        return Probe(subscription.id, use, connection, False, describe(error), int(ExitCode.of(error)))
+    return Probe(subscription.id, use, connection, True, said)
+
+
+def _list_one(subscription: Subscription) -> str:
+    from paylog.pipeline import open_storage
+
+    first = next(iter(open_storage(subscription).list("")), None)
+    return f"there is {first.uri}" if first else "it can be listed, and holds no objects yet"
+
+
+def _sign_in(subscription: Subscription) -> str:
+    from paylog.pipeline import open_data_mart
+
+    schema_name = subscription.data_mart.schema_name
+    with open_data_mart(subscription) as data_mart:
+        if data_mart.is_set_up():
+            return f"schema {schema_name!r} is set up"
+    return f"schema {schema_name!r} has no control tables yet; the first run makes them"

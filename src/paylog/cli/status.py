@@ -1,0 +1,100 @@
+"""``paylog status``: how complete the data mart is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paylog.cli.answer import moment, print_json, print_table
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.exit_code import reported
+
+if TYPE_CHECKING:
+    from paylog.data_mart import Watermark
+    from paylog.records import Receipt
+    from paylog.subscription import Subscription
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the data mart says of a subscription; nothing at all before its first run."""
+
+    subscription_id: str
+    watermark: Watermark | None
+    receipts: list[Receipt]
+    quarantine: dict[str, int]
+
+    @classmethod
+    def of(cls, subscription: Subscription, receipts: int) -> Status:
+        from paylog.pipeline import open_data_mart
+
+        with open_data_mart(subscription) as data_mart:
+            if not data_mart.is_set_up():
+                return cls(subscription.id, None, [], {})
+            rejects = {str(reason): n for reason, n in data_mart.quarantine_counts(subscription.id).items()}
+            return cls(
+                subscription.id,
+                data_mart.watermark(subscription.id),
+                data_mart.receipts(subscription.id, limit=receipts),
+                rejects,
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        known = self.watermark
+        return {
+            "subscription": self.subscription_id,
+            "complete_through": known.complete_through.isoformat() if known else None,
+            "late_objects": known.late_objects if known else 0,
+            "quarantine": self.quarantine,
+            "receipts": [asdict(receipt) for receipt in self.receipts],
+        }
+
+
+def status(
+    subscription_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
+    ] = None,
+    receipts: Annotated[
+        int, typer.Option("--receipts", min=1, max=1000, help="How many of the last batches to show.")
+    ] = 5,
+    folder: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Show the watermark, the last receipts and the quarantine by reason."""
+    with reported(as_json):
+        found = [Status.of(s, receipts) for s in find_subscriptions(folder, subscription_ids)]
+        if as_json:
+            print_json([each.as_dict() for each in found])
+            return
+        for number, each in enumerate(found):
+            if number:
+                typer.echo()
+            _print(each)
+
+
+def _print(status: Status) -> None:
+    known = status.watermark
+    through = f"complete through {moment(known.complete_through)} UTC" if known else "no run has finished yet"
+    late = f", {known.late_objects:,} late objects so far" if known and known.late_objects else ""
+    typer.echo(f"{status.subscription_id}  {through}{late}")
+    if status.receipts:
+        counts = ("read", "loaded", "duplicate", "rejected", "filtered")
+        rows = (
+            (
+                f"  {moment(r.window_start)} to {moment(r.window_end)}",
+                r.batch_id,
+                r.objects,
+                *(getattr(r.counts, name) for name in counts),
+                f"{r.seconds:,.1f}",
+                r.state.replace("_", " "),
+            )
+            for r in status.receipts
+        )
+        right = ("objects", *counts, "seconds")
+        print_table(("  window", "batch", "objects", *counts, "seconds", "state"), rows, right)
+    if status.quarantine:
+        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in status.quarantine.items())
+        typer.echo(f"  quarantine: {reasons}")
