@@ -7,6 +7,8 @@ Integers keep all 64 bits. A timestamp without a zone needs the subscription's.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,12 +18,20 @@ import pyarrow.compute as pc
 from paylog.codecs import Mask
 from paylog.model_schema import ARROW_TYPES, TIMESTAMP, FieldType
 
-_INTEGER = r"^[+-]?[0-9]+(\.0*)?$"
-_DOUBLE = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan|inf|infinity))$"
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = r"^[+-]?(?i:nan|inf|infinity)$"
+_DOUBLE = rf"^{_NUMBER.pattern}$|{_NOT_FINITE}"
+_TO_DIGITS = r"^(?:\+([0-9]+)|(-?[0-9]+))(?:\.0*)?$", r"\1\2"
+_MOST_DIGITS = 40
+_EXACT = 2**53
 _TRUE = ("true", "True", "TRUE", "1")
 _FALSE = ("false", "False", "FALSE", "0")
-_ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+_ZONED = re.compile(r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$", re.DOTALL)
 _FRACTION = r"(\.[0-9]{6})[0-9]+"
+
+_FIRST = pa.scalar(datetime.min.replace(tzinfo=UTC), TIMESTAMP)
+_LAST = pa.scalar(datetime.max.replace(tzinfo=UTC), TIMESTAMP)
 
 Cast = tuple[pa.Array, Mask | None]
 
@@ -47,45 +57,41 @@ def _strings(tokens: pa.Array) -> Cast:
             return tokens, None
         fits = pc.invert(pc.match_substring(tokens, "\0"))  # PostgreSQL's text cannot hold NUL
         return _masked(tokens, fits, lambda kept: kept)
-    return pa.nulls(len(tokens), pa.string()), _mask(pc.is_valid(tokens))
+    return pa.nulls(len(tokens), pa.string()), _any(_mask(pc.is_valid(tokens)))
 
 
 def _integers(tokens: pa.Array) -> Cast:
     if pa.types.is_integer(tokens.type):
         return tokens.cast(pa.int64()), None
     if pa.types.is_floating(tokens.type):
-        whole = pc.and_(pc.is_finite(tokens), pc.equal(pc.round(tokens), tokens))
+        whole = pc.and_(pc.less(pc.abs(tokens), _EXACT), pc.equal(pc.round(tokens), tokens))
         return _masked(tokens, whole, lambda kept: kept.cast(pa.int64(), safe=False))
     if not _holds(tokens, b"x", b"X"):  # Arrow would read 0x1F
         try:
             return pc.cast(tokens, pa.int64()), None
         except pa.ArrowInvalid:
             pass
-    trimmed = pc.utf8_trim_whitespace(tokens)
-    fits = pc.match_substring_regex(trimmed, _INTEGER)
-    digits = pc.replace_substring_regex(trimmed, r"^\+|\.0*$", "")
-    fits = pc.and_(fits, _within_64_bits(digits))
-    return _masked(digits, fits, lambda kept: pc.cast(kept, pa.int64()), nulls=_not_finite(trimmed))
+    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(tokens), *_TO_DIGITS)
+    fits = pc.match_substring_regex(plain, r"^-?[0-9]{1,18}$")
+    integers = pc.cast(pc.if_else(fits, plain, pa.scalar(None, pa.string())), pa.int64())
+    odd = pc.fill_null(pc.invert(fits), False)
+    cells = plain.filter(odd)
+    others = pa.array([_integer(cell) for cell in cells.to_pylist()], pa.int64())
+    bad = _mask(odd)
+    bad[bad] = _mask(others.is_null()) & ~_mask(pc.match_substring_regex(cells, _NOT_FINITE))
+    return pc.replace_with_mask(integers, odd, others), _any(bad)
 
 
-def _within_64_bits(digits: pa.Array) -> pa.Array:
-    short = pc.less_equal(pc.utf8_length(digits), 18)
-    if pc.all(short).as_py() is not False:
-        return short
-    return pa.array([_is_int64(d) for d in digits.to_pylist()], pa.bool_())
-
-
-def _is_int64(digits: str | None) -> bool | None:
-    if digits is None:
+def _integer(cell: str | None) -> int | None:
+    """``27`` and ``27.0`` exactly in 64 bits; other spellings (``2.7e1``) below 2^53."""
+    if cell is None or not _NUMBER.fullmatch(cell):
         return None
-    try:
-        return len(digits) <= 40 and -(2**63) <= int(digits) < 2**63
-    except ValueError:
-        return False
-
-
-def _not_finite(tokens: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(tokens, r"^[+-]?(?i:nan|inf|infinity)$")
+    if _INTEGER.fullmatch(cell):
+        digits = cell.partition(".")[0]
+        value = int(digits) if len(digits) <= _MOST_DIGITS else 2**63
+        return value if -(2**63) <= value < 2**63 else None
+    number = float(cell)
+    return int(number) if number.is_integer() and abs(number) < _EXACT else None
 
 
 def _doubles(tokens: pa.Array) -> Cast:
@@ -123,49 +129,55 @@ def _booleans(tokens: pa.Array) -> Cast:
 def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
     if not pa.types.is_string(tokens.type):
-        return pa.nulls(len(tokens), TIMESTAMP), _mask(pc.is_valid(tokens))
-    try:
-        return pc.cast(tokens, TIMESTAMP), None
-    except pa.ArrowInvalid:
-        cells = pc.replace_substring_regex(tokens, _FRACTION, r"\1").to_pylist()
+        return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
+    shortened = pc.replace_substring_regex(tokens, _FRACTION, r"\1")
+    for texts in (tokens, shortened):
+        with suppress(pa.ArrowInvalid):
+            times = pc.cast(texts, TIMESTAMP)
+            if pc.all(pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))).as_py():
+                return times, None
+    cells = shortened.to_pylist()
     parsed = [_timestamp(cell, zone) for cell in cells]
     bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
-    return pa.array(parsed, TIMESTAMP), bad if bad.any() else None
+    return pa.array(parsed, TIMESTAMP), _any(bad)
 
 
-def _timestamp(cell: str | None, zone: ZoneInfo | None) -> object:
+def _timestamp(cell: str | None, zone: ZoneInfo | None) -> datetime | None:
     if cell is None:
         return None
     try:
         if _ZONED.search(cell):
-            return pc.cast(pa.scalar(cell), TIMESTAMP).as_py()
+            time: datetime = pc.cast(pa.scalar(cell), TIMESTAMP).as_py()
+            return time
         if zone is None:
             return None
-        return pc.cast(pa.scalar(cell), pa.timestamp("us")).as_py().replace(tzinfo=zone)
-    except pa.ArrowInvalid:
+        local: datetime = pc.cast(pa.scalar(cell), pa.timestamp("us")).as_py()
+        return local.replace(tzinfo=zone).astimezone(UTC)
+    except (pa.ArrowInvalid, ValueError, OverflowError):
         return None
 
 
 def _vectors(tokens: pa.Array) -> Cast:
     if not pa.types.is_list(tokens.type):
-        return pa.nulls(len(tokens), ARROW_TYPES[FieldType.ARRAY]), _mask(pc.is_valid(tokens))
+        return pa.nulls(len(tokens), ARROW_TYPES[FieldType.ARRAY]), _any(_mask(pc.is_valid(tokens)))
     values, bad = _doubles(tokens.flatten())
     offsets = tokens.offsets.to_numpy() - tokens.offsets[0].as_py()
-    typed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=tokens.is_null())
-    if bad is None:
-        return typed, None
-    owners = np.repeat(np.arange(len(tokens)), np.diff(offsets))[bad]
     rows = np.zeros(len(tokens), bool)
-    rows[owners] = True
-    return typed, rows
+    if bad is not None:
+        rows[np.repeat(np.arange(len(tokens)), np.diff(offsets))[bad]] = True
+    mask = pc.or_(tokens.is_null(), pa.array(rows))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=mask), _any(rows)
 
 
 def _masked(tokens: pa.Array, fits: pa.Array, convert: object, nulls: pa.Array | None = None) -> Cast:
     """Convert the cells that fit; the others are null, and bad unless they stand for null."""
     kept = pc.if_else(fits, tokens, pa.scalar(None, tokens.type))
     bad = pc.invert(fits) if nulls is None else pc.and_not(pc.invert(fits), nulls)
-    mask = _mask(bad)
-    return convert(kept), mask if mask.any() else None  # type: ignore[operator]
+    return convert(kept), _any(_mask(bad))  # type: ignore[operator]
+
+
+def _any(bad: Mask) -> Mask | None:
+    return bad if bad.any() else None
 
 
 def _mask(flags: pa.Array) -> Mask:

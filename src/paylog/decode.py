@@ -6,6 +6,7 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -17,6 +18,28 @@ from paylog.normalize import Normalizer, Place
 from paylog.records import Block, CaptureObject, Reject
 from paylog.storage.compression import decompress
 from paylog.subscription import Subscription
+
+LEFTOVER_BYTES = 1 << 20
+MOST_SCANNED = 1 << 30
+
+
+@dataclass(slots=True)
+class _Leftover:
+    """Irregular records of several blocks: decoding a few at a time would cost more than they do."""
+
+    records: list[bytes] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, block: RecordBlock, lines: list[int]) -> None:
+        if lines:
+            records = block.records()
+            self.records += [records[line] for line in lines]
+            self.positions += [block.first + line for line in lines]
+            self.size += sum(len(records[line]) for line in lines)
+
+    def block(self) -> RecordBlock:
+        return RecordBlock(b"\n".join(self.records), 0)
 
 
 class Decoder:
@@ -37,33 +60,45 @@ class Decoder:
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
         place = Place(item, self.engine.variant(item))
+        leftover = _Leftover()
         for part in record_blocks(stream, self.logs.max_record_bytes):
             if isinstance(part, Reject):
                 yield Block(self._empty, [part])
-            else:
-                yield from self._block(part, place)
+                continue
+            yield from self._regular(part, leftover, place)
+            if leftover.size > LEFTOVER_BYTES:
+                yield from self._irregular(leftover, place)
+                leftover = _Leftover()
+        yield from self._irregular(leftover, place)
 
-    def _block(self, block: RecordBlock, place: Place) -> Iterator[Block]:
-        """What the native scanner finds regular goes straight to columns, the rest through Python."""
+    def _regular(self, block: RecordBlock, leftover: _Leftover, place: Place) -> Iterator[Block]:
+        """What the native scanner finds regular goes straight to columns, the rest is left over."""
         found = self._scan(block)
-        if found is not None and self._scanner is not None:
-            if len(found.regular):
-                yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
-            if not len(found.irregular):
-                return
-            if len(found.regular):
-                block = block.only(found.irregular.tolist())
-        yield from self.normalizer.blocks(self.engine.decode(block), place)
+        if found is None or self._scanner is None or not len(found.regular):
+            yield from self.normalizer.blocks(self.engine.decode(block), place)
+            return
+        yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+        leftover.add(block, found.irregular.tolist())
+
+    def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
+        if not leftover.records:
+            return
+        decoded = self.engine.decode(leftover.block())
+        places = leftover.positions
+        decoded.rejects = [replace(r, position=places[r.position]) for r in decoded.rejects]
+        for events in decoded.events:
+            events.positions = [places[position] for position in events.positions]
+        yield from self.normalizer.blocks(decoded, place)
 
     def _scan(self, block: RecordBlock) -> Scanned | None:
-        if library() is None or not block.data:
+        if library() is None or not 0 < len(block.data) <= MOST_SCANNED:
             return None
         if self._scanner is None:
-            self._learn(block.records()[0])
-        found = self._scanner.scan(block.data, block.lines) if self._scanner else None
+            self._learn(next(filter(bytes.strip, block.records()), b""))
+        found = self._scanner.scan(block) if self._scanner else None
         if found is not None and len(found.irregular) > len(found.regular):
             self._learn(block.records()[int(found.irregular[0])])
-            found = self._scanner.scan(block.data, block.lines) if self._scanner else None
+            found = self._scanner.scan(block) if self._scanner else None
         return found
 
     def _learn(self, example: bytes) -> None:

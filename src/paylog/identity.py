@@ -6,7 +6,7 @@ Never random, never from the clock: two loads of one record have one ``_record_i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pyarrow as pa
 import xxhash
@@ -31,8 +31,8 @@ def scoring_ids(event_ids: Iterable[str], numbers: Iterable[int] | None) -> list
     return [f"{event_id}-{n}" for event_id, n in zip(event_ids, numbers, strict=True)]
 
 
-def record_ids(row_ids: Sequence[str], seed: int) -> pa.Array:
+def record_ids(row_ids: pa.Array, seed: int) -> pa.Array:
     """``_record_id`` of each row: XXH3-128 of its scoring id in the scope of ``seed`` (16 bytes)."""
     digest = xxhash.xxh3_128_digest
-    data = b"".join([digest(row_id.encode(), seed) for row_id in row_ids])
+    data = b"".join([digest(row_id, seed) for row_id in row_ids.cast(pa.binary()).to_pylist()])
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(row_ids), [None, pa.py_buffer(data)])

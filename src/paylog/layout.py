@@ -52,8 +52,8 @@ class Layout:
         return "", ""
 
     def time_of(self, key: str) -> datetime | None:
-        """Start of the folder period that a key (below the prefix) stands in; None without one."""
-        found = self._regex.match(key) if self.pattern else None
+        """Start of the folder period that a key or URI stands in; None without one."""
+        found = self._regex.search(key) if self.pattern else None
         if found is None:
             return None
         parts = {unit: int(found.group(unit)) for unit in found.re.groupindex}
@@ -75,7 +75,7 @@ class Layout:
         escaped = re.escape(self.pattern)
         for unit, digits in _DIGITS.items():
             escaped = escaped.replace(f"%{unit}", f"(?P<{unit}>{digits})")
-        return re.compile(escaped)
+        return re.compile(f"(?:^|/){escaped}")
 
 
 def _finest(pattern: str) -> str:

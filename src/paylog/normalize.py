@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,12 +19,12 @@ import pyarrow.compute as pc
 
 from paylog import identity
 from paylog.casts import cast, timestamps
-from paylog.codecs import CSV, JSON, Bodies, Mask, MediaType, Rows, Side, csv_body, json_template, json_typed
-from paylog.codecs.body import Row, as_rows, rows_of
+from paylog.codecs import CSV, JSON, UNKNOWN, Bodies, Mask, MediaType, Rows, Side, csv_body, json_template, json_typed
+from paylog.codecs.body import Row, as_rows, is_text, rows_of
 from paylog.engines import Decoded, Events
 from paylog.engines.documents import RecordBlock
 from paylog.errors import Reason, RejectedRecord
-from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, Role
+from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, FieldType, Role
 from paylog.native.pattern import Pattern
 from paylog.native.scanner import Scanned
 from paylog.outputs import Faults, Outputs, strict_type
@@ -31,6 +32,9 @@ from paylog.records import Block, CaptureObject, Reject
 from paylog.subscription import Subscription
 
 TRANSACTION_ID = "transaction_id"
+# A scoring time outside of this is not one: most often seconds were taken for milliseconds.
+EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
+LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
 Indices = npt.NDArray[np.int64]
 
 
@@ -51,7 +55,7 @@ class Normalizer:
         self.provider = str(subscription.service_provider)
         self.from_object_time = subscription.logs.timestamp == "last_modified"
         self.zone = ZoneInfo(subscription.logs.timezone) if subscription.logs.timezone else None
-        self.outputs = Outputs(self.schema)
+        self.outputs = Outputs(self.schema, self.zone)
         meta = self.schema.of_role(Role.META_FIELD)
         features = self.schema.features
         self.inputs = (*features, *meta)
@@ -74,7 +78,6 @@ class Normalizer:
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
         columns, count = found.columns, len(found.regular)
-        response_times = columns.get("response_time")
         events = Events(
             positions=(found.regular + block.first).tolist(),
             event_ids=columns["event_id"],
@@ -85,12 +88,12 @@ class Normalizer:
             response_type=JSON,
             raw=lambda i: block.records()[found.regular[i]],
             transaction_ids=columns.get("transaction_id"),
-            response_times=None if response_times is None else _milliseconds(response_times),
+            response_times=columns.get("response_time"),
             revisions=columns.get("revision"),
         )
         requests, responses = (
-            Rows({name: _joined(columns, slots) for name, slots in side.items()}, count)
-            for side in (pattern.requests, pattern.responses)
+            Rows({name: _joined(columns, slots, name in side.arrays) for name, slots in found.items()}, count)
+            for side, found in ((self.request, pattern.requests), (self.response, pattern.responses))
         )
         return self._block(events, np.arange(count), requests, responses, place)
 
@@ -118,6 +121,8 @@ class Normalizer:
 
     def _bulk(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
         """Rows of the regular bodies, and which ones were irregular."""
+        if not (media.checked or is_text(bodies, media)):
+            return None, np.ones(len(bodies), bool)
         if media == CSV:
             return csv_body.decode(bodies, side)
         key = side is self.request, media
@@ -126,7 +131,7 @@ class Normalizer:
             if isinstance(learned, json_template.Template):
                 rows, odd = json_template.decode(bodies, learned, media, side)
             elif isinstance(learned, json_typed.Shape):
-                rows, odd = json_typed.decode(bodies, learned, side)
+                rows, odd = json_typed.decode(bodies, learned, media, side)
             else:
                 rows, odd = None, np.ones(len(bodies), bool)
             if odd.sum() * 2 <= len(bodies):
@@ -187,9 +192,11 @@ class Normalizer:
         self._headers(requests, events, faults)
         columns |= self._inputs(requests, len(owners), faults)
         columns |= self.outputs.columns(responses, len(owners), faults)
+        found = requests.columns.get(TRANSACTION_ID)
         if events.transaction_ids is None:
-            found = requests.columns.get(TRANSACTION_ID)
             columns["_transaction_id"] = pa.nulls(len(owners), pa.string()) if found is None else found
+        columns["_transaction_id"], bad = cast(columns["_transaction_id"], FieldType.STRING)
+        faults.add(bad, Reason.TYPE_MISMATCH, TRANSACTION_ID)
         batch = pa.RecordBatch.from_arrays(
             [columns[column.name] for column in self.schema.columns], schema=self.schema.arrow_schema
         )
@@ -231,54 +238,69 @@ class Normalizer:
             revisions = pa.repeat(pa.scalar(place.variant or None, pa.string()), count)
         positions = np.asarray(events.positions, np.int64)[owners]
         columns = {
-            "scoring_id": pa.array(ids, pa.string()),
+            "scoring_id": ids,
             "scoring_timestamp": self._times(events, owners, place, faults),
             "deployment_id": pa.repeat(pa.scalar(self.deployment_id), count),
             "asset_revision": revisions,
             "_record_id": identity.record_ids(ids, seed),
             "_object_id": pa.repeat(pa.scalar(0, pa.int64()), count),
             "_position": pa.array(positions),
-            "_response_time": _picked(events.response_times, owners, pa.int64()),
+            "_response_time": self._response_times(events, owners, faults),
             "_timestamp_approximate": pa.repeat(pa.scalar(self.from_object_time), count),
         }
-        if columns["_response_time"] is None:
-            columns["_response_time"] = pa.nulls(count, pa.int64())
         if events.transaction_ids is not None:
             columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
+        for name in ("scoring_id", "asset_revision"):
+            columns[name], bad = cast(columns[name], FieldType.STRING)
+            faults.add(bad, Reason.TYPE_MISMATCH, name)
         return columns
+
+    def _response_times(self, events: Events, owners: Indices, faults: Faults) -> pa.Array:
+        """Whole milliseconds."""
+        tokens = _picked(events.response_times, owners, pa.string())
+        if tokens is None:
+            return pa.nulls(len(owners), pa.int64())
+        numbers, bad = cast(tokens, FieldType.DOUBLE)
+        faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
+        times, bad = cast(pc.round(numbers), FieldType.INTEGER)
+        faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
+        return times
 
     def _row_ids(
         self, events: Events, owners: Indices, numbers: Indices | None, place: Place
-    ) -> list[str]:
+    ) -> pa.Array:
         item = place.item
         given = events.event_ids
         if isinstance(given, pa.Array):
             if not given.null_count and pc.min(pc.binary_length(given)).as_py():
-                return list(pc.binary_join_element_wise(given, "1", "-").to_pylist())
+                return pc.binary_join_element_wise(given, "1", "-")
             given = given.to_pylist()
         ids = [
             given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])
             for i in owners.tolist()
         ]
-        if events.row_ids:
-            return ids
-        return identity.scoring_ids(ids, None if numbers is None else numbers.tolist())
+        if not events.row_ids:
+            ids = identity.scoring_ids(ids, None if numbers is None else numbers.tolist())
+        return pa.array(ids, pa.string())
 
     def _times(self, events: Events, owners: Indices, place: Place, faults: Faults) -> pa.Array:
         if self.from_object_time:
             return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
         times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
-        if times.null_count:
-            missing = times.is_null().to_numpy(zero_copy_only=False)
+        plausible = pc.and_(pc.greater_equal(times, EARLIEST), pc.less(times, LATEST))
+        if times.null_count or not pc.all(plausible).as_py():
+            missing = ~pc.fill_null(plausible, False).to_numpy(zero_copy_only=False)
             faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
         return times
 
     def _headers(self, requests: Rows, events: Events, faults: Faults) -> None:
         """A CSV header that was scored as a row is not a payload record."""
-        if events.request_type != CSV:
+        if events.request_type not in (CSV, UNKNOWN):
             return
         hits: Any = None
         for feature in self.schema.features:
+            if not pa.types.is_string(requests.columns[feature.name].type):
+                return  # JSON without a content type
             equal = pc.equal(requests.columns[feature.name], feature.name)
             hits = equal if hits is None else pc.and_(hits, equal)
             if not pc.any(hits).as_py():
@@ -301,17 +323,13 @@ class Normalizer:
         return column
 
 
-def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...]) -> pa.Array:
-    """A column of scalars as it is; several slots become a vector of numbers."""
-    if len(slots) == 1 and not slots[0].endswith("]"):
+def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...], vector: bool) -> pa.Array:
+    """A column of scalars as it is; the slots of a vector put together."""
+    if not vector:
         return columns[slots[0]]
     values = np.stack([pc.cast(columns[slot], pa.float64()).to_numpy() for slot in slots], axis=1)
     offsets = np.arange(0, values.size + 1, len(slots), dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
-
-
-def _milliseconds(response_times: pa.Array) -> pa.Array:
-    return pc.round(pc.cast(response_times, pa.float64())).cast(pa.int64())
 
 
 def _numbers(counts: Indices) -> Indices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -52,8 +53,9 @@ class Faults:
 class Outputs:
     """How a response's columns become the payload columns of a model schema."""
 
-    def __init__(self, schema: ModelSchema) -> None:
+    def __init__(self, schema: ModelSchema, zone: ZoneInfo | None = None) -> None:
         self.schema = schema
+        self.zone = zone
         self._by_meaning = self._mapping()
         self.labels = [str(label) for label in schema.class_labels]
         self._label_array = cast(pa.array(self.labels, pa.string()), schema.prediction.type)[0]
@@ -83,17 +85,30 @@ class Outputs:
                 types[column] = next(f.type for f in schema.fields if f.name == meaning)
         return Side(
             positional=self._positional(),
-            wanted=tuple(types),
+            wanted=tuple(dict.fromkeys((*types, *self._scores()))),
             arrays=frozenset(c for c, kind in types.items() if kind is FieldType.ARRAY),
             types=tuple((column, strict_type(kind)) for column, kind in types.items()),
         )
+
+    def _vectors(self, rows: Rows, faults: Faults) -> pa.Array | None:
+        assert self.schema.probability is not None
+        if (tokens := rows.columns.get(self._by_meaning.get("probability", ""))) is None:
+            return None
+        vectors, bad = cast(tokens, FieldType.ARRAY)
+        faults.add(bad, Reason.TYPE_MISMATCH, self.schema.probability.name)
+        return self._of_right_length(vectors, faults)
 
     def _positional(self) -> tuple[str, ...]:
         """Columns of a CSV response: as declared, else prediction and the vector cell by cell."""
         if self.schema.response:
             return tuple(column for column, _ in self.schema.response)
-        vector = [f"P({label})" for label in self.schema.class_labels] if self.schema.probability else []
-        return (self.schema.prediction.name, *vector)
+        return (self.schema.prediction.name, *self._scores())
+
+    def _scores(self) -> tuple[str, ...]:
+        """Columns of the vector's cells in an undeclared CSV response."""
+        if self.schema.response or not self.schema.probability:
+            return ()
+        return tuple(f"P({label})" for label in self.schema.class_labels)
 
     def columns(self, rows: Rows, count: int, faults: Faults) -> dict[str, pa.Array]:
         """Payload columns of ``count`` rows; what does not fit is noted in ``faults``."""
@@ -106,7 +121,7 @@ class Outputs:
             if tokens is None:
                 found[declared.name] = pa.nulls(count, ARROW_TYPES[declared.type])
                 continue
-            found[declared.name], bad = cast(tokens, declared.type)
+            found[declared.name], bad = cast(tokens, declared.type, self.zone)
             faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
         if schema.probability:
             found[schema.probability.name] = probability
@@ -115,11 +130,13 @@ class Outputs:
 
     def _prediction(self, rows: Rows, count: int, probability: pa.Array | None, faults: Faults) -> pa.Array:
         declared = self.schema.prediction
-        tokens = rows.columns.get(self._by_meaning.get("prediction", ""))
-        if tokens is None:
+        column = self._by_meaning.get("prediction")
+        if column is None:
             prediction = self._most_probable(probability, count)
+        elif (tokens := rows.columns.get(column)) is None:
+            prediction = pa.nulls(count, ARROW_TYPES[declared.type])
         else:
-            prediction, bad = cast(tokens, declared.type)
+            prediction, bad = cast(tokens, declared.type, self.zone)
             faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
         if prediction.null_count:
             faults.add(_flags(prediction.is_null()), Reason.MISSING_PREDICTION, declared.name)
@@ -130,7 +147,7 @@ class Outputs:
         return prediction
 
     def _most_probable(self, probability: pa.Array | None, count: int) -> pa.Array:
-        """A response of scores only: the label of the largest probability."""
+        """A response that is declared to hold scores only: the label of the largest probability."""
         kind = ARROW_TYPES[self.schema.prediction.type]
         if probability is None or not self.labels:
             return pa.nulls(count, kind)
@@ -141,24 +158,25 @@ class Outputs:
         return self._label_array.take(pa.array(winners, mask=~valid))
 
     def _probability(self, rows: Rows, count: int, faults: Faults) -> pa.Array | None:
+        """A row's vector, else its scores by class."""
         if self.schema.probability is None:
             return None
-        name = self.schema.probability.name
-        if (tokens := rows.columns.get(self._by_meaning.get("probability", ""))) is not None:
-            vectors, bad = cast(tokens, FieldType.ARRAY)
-            faults.add(bad, Reason.TYPE_MISMATCH, name)
-            return self._of_right_length(vectors, faults)
         scores: dict[str, pa.Array] = {}
         for label in self.labels:
             column = self._by_meaning.get(f"P({label})", f"P({label})")
             if (tokens := rows.columns.get(column)) is not None:
                 scores[label], bad = cast(tokens, FieldType.DOUBLE)
-                faults.add(bad, Reason.TYPE_MISMATCH, name)
-        return self._interleaved(scores, count)
+                faults.add(bad, Reason.TYPE_MISMATCH, self.schema.probability.name)
+        vectors = self._vectors(rows, faults)
+        if vectors is None:
+            return self._interleaved(scores, count)
+        if scores and vectors.null_count:
+            vectors = pc.if_else(vectors.is_valid(), vectors, self._interleaved(scores, count))
+        return vectors
 
     def _of_right_length(self, vectors: pa.Array, faults: Faults) -> pa.Array:
         lengths = pc.list_value_length(vectors)
-        if self.labels and not pc.all(pc.equal(lengths, len(self.labels))).as_py() is not False:
+        if self.labels and not pc.all(pc.equal(lengths, len(self.labels))).as_py():
             wrong = pc.not_equal(lengths, len(self.labels))
             name = self.schema.probability.name if self.schema.probability else None
             faults.add(_flags(wrong), Reason.PROBABILITY_MISMATCH, name)
@@ -167,10 +185,10 @@ class Outputs:
 
     def _interleaved(self, scores: dict[str, pa.Array], count: int) -> pa.Array:
         """One score a class → vectors. Of two classes, one is enough: the other is the rest."""
-        if len(self.labels) == 2 and len(scores) == 1:
-            (label, score), = scores.items()
-            other = self.labels[1 - self.labels.index(label)]
-            scores = {**scores, other: pc.subtract(1.0, score)}
+        if len(self.labels) == 2 and scores:
+            first, second = (scores.get(label, pa.nulls(count, pa.float64())) for label in self.labels)
+            pair = pc.coalesce(first, pc.subtract(1.0, second)), pc.coalesce(second, pc.subtract(1.0, first))
+            scores = dict(zip(self.labels, pair, strict=True))
         if len(scores) != len(self.labels) or not scores:
             return pa.nulls(count, ARROW_TYPES[FieldType.ARRAY])
         ordered = [scores[label] for label in self.labels]

@@ -8,15 +8,15 @@ reconcile  the receipts against the store's own counts; the watermark
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from paylog.connections import resolve
 from paylog.errors import ConfigurationError, ObjectChanged, ObjectNotFound, UnbalancedReceipt
-from paylog.layout import Window
-from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, to_read_again
+from paylog.layout import Layout, Window
+from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
 from paylog.records import CaptureObject, Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
@@ -193,24 +193,28 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
     """
     with open_data_mart(subscription) as data_mart:
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
-        for count in data_mart.stored_counts(subscription.id, run_id):
+        stored = data_mart.stored_counts(subscription.id, run_id)
+        for count in stored:
             if count.loaded != count.stored:
                 raise UnbalancedReceipt(
                     f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the "
                     f"payload table holds {count.stored} of them. Rows were changed by hand, or paylog "
                     "has a defect."
                 )
-        through = _complete_through(subscription, window, data_mart)
+        through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
     return RunReceipt.of(subscription.id, run_id, window, receipts, through)
 
 
-def _complete_through(subscription: Subscription, window: Window, data_mart: DataMart) -> datetime | None:
-    """Move the watermark to the window's end, unless that would jump over a gap."""
-    known = data_mart.watermark(subscription.id)
-    if known is not None and window.start > known.complete_through:
-        return known.complete_through
-    settled = datetime.now(UTC) - subscription.logs.settle
-    return data_mart.advance_watermark(subscription.id, min(window.end, settled)).complete_through
+def _complete_through(
+    subscription: Subscription, window: Window, uris: Iterable[str], data_mart: DataMart
+) -> datetime:
+    """Note what was listed, and move the watermark as far as nothing is missing before it."""
+    searched = searched_window(subscription, window)
+    end = max(searched.start, min(window.end, datetime.now(UTC) - subscription.logs.settle))
+    layout = Layout(subscription.layout)
+    late = sum(not layout.covers(uri, window) for uri in uris)
+    since = subscription.schedule.start or window.start
+    return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late).complete_through
 
 
 def open_storage(subscription: Subscription) -> Storage:

@@ -55,11 +55,19 @@ class Plan:
         return sum(batch.bytes for batch in self.batches)
 
 
+def searched_window(subscription: Subscription, window: Window) -> Window:
+    """The window and the lookback before it, which does not reach behind the schedule's start."""
+    start = window.start - subscription.logs.lookback
+    if subscription.schedule.start is not None:
+        start = max(start, min(subscription.schedule.start, window.start))
+    return Window(start, window.end)
+
+
 def listed(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
     """Objects of the window and of the lookback before it, each once."""
     logs = subscription.logs
     layout = Layout(subscription.layout)
-    searched = Window(window.start - logs.lookback, window.end)
+    searched = searched_window(subscription, window)
     for prefix in layout.prefixes(searched):
         for item in storage.list(prefix):
             if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant):
@@ -109,25 +117,29 @@ def make_plan(
         late += not layout.covers(item.key, window)
         new.append(item)
     new.sort(key=lambda item: item.uri)
-    batches = list(_batches(new, batch_bytes, max_batches, layout))
+    parts = _cut(new, batch_bytes, max_batches)
+    batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
 
 
-def _batches(
-    items: Sequence[CaptureObject], batch_bytes: int, max_batches: int, layout: Layout
-) -> Iterator[Batch]:
-    """Never more than ``max_batches``: the batches of a large window are larger."""
-    size = max(batch_bytes, 2 * sum(item.size for item in items) // max_batches)
-    most = max(MAX_OBJECTS, -(-len(items) // (max_batches // 2 or 1)))
-    number = start = total = 0
+def _cut(items: Sequence[CaptureObject], size: int, max_batches: int) -> list[Sequence[CaptureObject]]:
+    """Consecutive objects of up to ``size`` bytes; more when that were more than ``max_batches``."""
+    most = MAX_OBJECTS
+    while len(parts := list(_parts(items, size, most))) > max_batches:
+        size, most = 2 * size, 2 * most
+    return parts
+
+
+def _parts(items: Sequence[CaptureObject], size: int, most: int) -> Iterator[Sequence[CaptureObject]]:
+    start = total = 0
     for i, item in enumerate(items):
         if i > start and (total + item.size > size or i - start >= most):
-            yield _batch(number, items[start:i], layout)
-            number, start, total = number + 1, i, 0
+            yield items[start:i]
+            start, total = i, 0
         total += item.size
     if start < len(items):
-        yield _batch(number, items[start:], layout)
+        yield items[start:]
 
 
 def _batch(number: int, items: Sequence[CaptureObject], layout: Layout) -> Batch:

@@ -60,7 +60,8 @@ class Block:
 
     @property
     def read(self) -> int:
-        return self.records.num_rows + self.filtered + sum(r.rows for r in self.rejects)
+        kept: int = self.records.num_rows
+        return kept + self.filtered + sum(r.rows for r in self.rejects)
 
 
 @dataclass(slots=True)

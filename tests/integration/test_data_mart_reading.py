@@ -87,13 +87,17 @@ def test_a_batch_knows_what_became_of_it(data_mart: DataMart) -> None:
     }
 
 
-def test_the_watermark_never_goes_back(data_mart: DataMart) -> None:
+def test_the_watermark_stops_at_a_gap_and_never_goes_back(data_mart: DataMart) -> None:
     assert data_mart.is_set_up()
     assert data_mart.watermark("credit") is None
-    data_mart.advance_watermark("credit", NOON + HOUR, late_objects=2)
-    moved = data_mart.advance_watermark("credit", NOON, late_objects=1)
-    assert (moved.complete_through, moved.late_objects) == (NOON + HOUR, 3)
-    assert data_mart.watermark("credit") == moved
+    second, third = (NOON + HOUR, NOON + 2 * HOUR), (NOON + 2 * HOUR, NOON + 3 * HOUR)
+    assert data_mart.advance_watermark("credit", third, NOON, late=2).complete_through == NOON
+    assert data_mart.advance_watermark("credit", second, NOON).complete_through == NOON
+    moved = data_mart.advance_watermark("credit", (NOON, NOON + HOUR), NOON, late=1)
+    assert (moved.complete_through, moved.late_objects) == (NOON + 3 * HOUR, 3)
+    again = data_mart.advance_watermark("credit", third, NOON, late=2)
+    assert (again.complete_through, again.late_objects) == (NOON + 3 * HOUR, 3)
+    assert data_mart.watermark("credit") == again
     assert data_mart.watermark("other") is None
 
 

@@ -88,7 +88,7 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()
         assert mart.ledger("credit", [item.uri]) == {item.uri: "v1"}
-        assert mart.advance_watermark("credit", WINDOW[1]).complete_through == WINDOW[1]
+        assert mart.advance_watermark("credit", WINDOW, WINDOW[0]).complete_through == WINDOW[1]
 
 
 def test_setup_drops_nothing_of_the_user(empty_database: Connection) -> None:

@@ -33,6 +33,8 @@ JSON = MediaType("application/json")
 CHECKED_JSON = MediaType("application/json", checked=True)
 JSON_LINES = MediaType("application/jsonlines")
 UNKNOWN = MediaType("")
+NESTING = ("values", "instances", "predictions", "input_data", "inputs", "outputs", "data", "features")
+"""Members of a JSON body that hold its rows if they are lists, in the order in which they are tried."""
 
 
 @dataclass(slots=True)

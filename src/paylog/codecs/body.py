@@ -7,12 +7,14 @@ Shapes follow the engines' own code and real files: ``fields``/``values`` (OpenS
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from paylog.codecs import CSV, JSON, JSON_LINES, UNKNOWN, MediaType, Rows, Side
+from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
 from paylog.codecs.csv_body import csv_rows
 from paylog.errors import Reason, RejectedRecord
 
@@ -31,7 +33,7 @@ _MEDIA_TYPES = {
     "application/octet-stream": UNKNOWN,
     "application/x-www-form-urlencoded": UNKNOWN,
 }
-_LISTS = ("instances", "predictions", "input_data", "inputs", "outputs", "data")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _Literal(str):
@@ -46,17 +48,34 @@ def media_type(content_type: str | None) -> MediaType:
     return _MEDIA_TYPES.get(name) or MediaType(name)
 
 
+def is_text(bodies: Bodies, media: MediaType) -> bool:
+    """Whether all bodies are UTF-8 and of a media type that is known here."""
+    try:
+        b"\n".join(bodies).decode()
+    except UnicodeDecodeError:
+        return False
+    return media in _MEDIA_TYPES.values()
+
+
 def load_json(text: bytes | str) -> Any:
-    """JSON with numbers as literals; NaN and Infinity, which engines do write, are literals too.
+    """JSON with numbers as literals; NaN and Infinity, which engines do write, are null.
 
     Raises RejectedRecord (``INVALID_UTF8``, ``MALFORMED_JSON``).
     """
     try:
-        return json.loads(text, parse_float=_Literal, parse_int=_Literal, parse_constant=_Literal)
-    except UnicodeDecodeError:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        document = json.loads(text, parse_float=_Literal, parse_int=_Literal, parse_constant=_no_value)
+        if _SURROGATE.search(text):  # half a character by itself is no text
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeError:
         raise RejectedRecord(Reason.INVALID_UTF8) from None
     except (ValueError, RecursionError):
         raise RejectedRecord(Reason.MALFORMED_JSON) from None
+    return document
+
+
+def _no_value(constant: str) -> None:
+    """NaN and infinities are null."""
 
 
 def rows_of(body: bytes, media: MediaType, side: Side) -> list[Row]:
@@ -67,7 +86,7 @@ def rows_of(body: bytes, media: MediaType, side: Side) -> list[Row]:
     if media == CSV:
         return _csv(body, side)
     if media == JSON_LINES:
-        return [row for line in body.splitlines() if line.strip() for row in rows_in(load_json(line), side)]
+        return rows_in(_lines_or_json(body), side)
     if media.name == JSON.name:
         return rows_in(_json_or_lines(body), side)
     if media == UNKNOWN:
@@ -100,24 +119,38 @@ def _json_or_lines(body: bytes) -> Any:
         return [load_json(line) for line in lines]
 
 
+def _lines_or_json(body: bytes) -> Any:
+    try:
+        return [load_json(line) for line in body.splitlines() if line.strip()]
+    except RejectedRecord:
+        return load_json(body)
+
+
 def _csv(body: bytes, side: Side) -> list[Row]:
-    rows, _ = csv_rows(body, side.positional, quoted_newlines=True)
-    if rows is None:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise RejectedRecord(Reason.INVALID_UTF8) from None
+    table, odd = csv_rows(body, side.positional, quoted_newlines=True)
+    if table is None:
         raise RejectedRecord(Reason.MALFORMED_CSV)
-    if rows.num_rows == 0 and body.strip():
-        raise RejectedRecord(Reason.COLUMN_COUNT_MISMATCH)
+    if odd:
+        raise RejectedRecord(Reason.COLUMN_COUNT_MISMATCH, rows=table.num_rows + len(odd))
     wanted = [name for name in side.positional if name in side.wanted]
-    return list(rows.select(wanted).to_pylist()) if wanted else [{}] * rows.num_rows
+    rows = table.select(wanted).to_pylist() if wanted else [{}] * table.num_rows
+    return [{name: _token(cell, name, side) for name, cell in row.items()} for row in rows]
 
 
 def rows_in(document: Any, side: Side) -> list[Row]:
     """Rows of a parsed JSON body, whatever its shape."""
-    rows = [_row(names, cells, side) for names, cells in _table(document)]
-    for row in rows:
-        for name in side.required:
-            if name not in row:
-                raise RejectedRecord(Reason.MISSING_FEATURE, name, max(1, len(rows)))
-    return rows
+    try:
+        table = list(_table(document))
+    except RecursionError:
+        raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
+    try:
+        return [_row(names, cells, side) for names, cells in table]
+    except RejectedRecord as error:
+        raise RejectedRecord(error.reason, error.column, len(table)) from None
 
 
 def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
@@ -139,7 +172,7 @@ def _object(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...] | Non
         table = _fields_values(document.get("fields"), values)
         yield from _with_meta(table, document.get("meta"), len(values))
         return
-    for key in _LISTS:
+    for key in NESTING[1:-1]:
         if isinstance(rows := document.get(key), list):
             yield from _table(rows)
             return
@@ -183,32 +216,44 @@ def _row(names: tuple[str, ...] | None, cells: Any, side: Side) -> Row:
         if len(names) != len(cells):
             raise RejectedRecord(Reason.COLUMN_COUNT_MISMATCH)
         pairs = zip(names, cells, strict=True)
-    return {name: _token(cell, name, side) for name, cell in pairs if name in side.wanted}
+    row = {name: _token(cell, name, side) for name, cell in pairs if name in side.wanted}
+    for name in side.required:
+        if name not in row:
+            raise RejectedRecord(Reason.MISSING_FEATURE, name)
+    return row
 
 
 def _token(cell: Any, name: str, side: Side) -> Token:
+    if name not in side.arrays or cell is None:
+        return _scalar(cell, name)
+    if isinstance(cell, str):
+        cell = _spelled_out(cell)
+    return [_scalar(element, name) for element in cell] if isinstance(cell, list) else [_scalar(cell, name)]
+
+
+def _scalar(cell: Any, name: str) -> str | None:
     if cell is None or isinstance(cell, str):
         return cell
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if name in side.arrays and isinstance(cell, list):
-        return [_token(element, "", side) for element in cell]
-    raise RejectedRecord(Reason.TYPE_MISMATCH, name or None)
+    raise RejectedRecord(Reason.TYPE_MISMATCH, name)
+
+
+def _spelled_out(text: str) -> Any:
+    """The vector that a CSV cell or a string holds as JSON, else the text."""
+    try:
+        cell = load_json(text)
+    except RejectedRecord:
+        return text
+    return cell if isinstance(cell, list) else text
 
 
 def as_rows(rows: list[Row], counts: list[int], side: Side) -> Rows:
     """Token rows → columns. A list where a scalar belongs was already refused, so types are plain."""
-    import numpy as np
-
     columns = {}
     for name in side.wanted:
         if any(name in row for row in rows):
             kind = pa.list_(pa.string()) if name in side.arrays else pa.string()
-            columns[name] = _array([row.get(name) for row in rows], kind, name)
+            columns[name] = pa.array([row.get(name) for row in rows], kind)
     return Rows(columns, len(counts), np.array(counts, np.int64))
 
-
-def _array(tokens: list[Token], kind: pa.DataType, name: str) -> pa.Array:
-    if pa.types.is_list(kind):
-        tokens = [[token] if isinstance(token, str) else token for token in tokens]
-    return pa.array(tokens, kind)

@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 from paylog.codecs import Bodies, Mask, Rows, Side
 
 _MARK = b"\x1f\n"
+_ODD = (b'"', b"\r", b"\xef\xbb\xbf", b"\n\n")
 
 
 def csv_rows(
@@ -27,7 +28,7 @@ def csv_rows(
         odd.append(row.number - 1)
         return "skip"
 
-    if not text.strip():
+    if not text.strip(b"\r\n"):
         return pa.table({name: pa.array([], pa.string()) for name in names}), odd
     try:
         table = pa_csv.read_csv(
@@ -49,58 +50,47 @@ def csv_rows(
 def decode(bodies: Bodies, side: Side) -> tuple[Rows | None, Mask]:
     """Many CSV bodies at once. Returns the rows of the regular bodies and which ones were irregular.
 
-    Irregular: quotes, another number of cells, a blank line inside.
+    Irregular: quotes, another number of cells, a blank line, a vector in a cell.
     """
-    irregular = np.zeros(len(bodies), bool)
+    count = len(bodies)
     text = _MARK.join(bodies).replace(b"\n" + _MARK, _MARK)
-    if b'"' in text or b"\r" in text or text.count(b"\x1f") != len(bodies) - 1:
-        irregular |= [b'"' in body or b"\r" in body or b"\x1f" in body for body in bodies]
-        kept = [body for body, odd in zip(bodies, irregular, strict=True) if not odd]
-        if not kept:
-            return None, irregular
-        rows, odd = decode(kept, side)
-        irregular[~irregular] = odd
-        return rows, irregular
+    if side.arrays.intersection(side.positional):
+        return None, np.ones(count, bool)
+    if any(mark in text for mark in (*_ODD, b"\n\x1f", b"\x1f\x1f")) or text.count(b"\x1f") != count - 1:
+        return _without(bodies, side, np.array([_is_odd(body) for body in bodies], bool))
+    if text[:1] in (b"", b"\n", b"\x1f") or text.endswith(_MARK):
+        return _without(bodies, side, np.array([_is_odd(body) for body in bodies], bool))
     counts = _row_counts(text, bodies)
-    irregular |= counts == 0
-    table, odd_lines = csv_rows(_plain(text, bodies, irregular), side.positional)
-    if table is None:
-        return None, np.ones(len(bodies), bool)
-    regular = counts[~irregular]
+    table, odd_lines = csv_rows(text.replace(_MARK, b"\n"), side.positional)
+    if table is None or table.num_rows + len(odd_lines) != counts.sum():
+        return None, np.ones(count, bool)
     if odd_lines:
-        owners = np.repeat(np.arange(len(regular)), regular)[odd_lines]
-        return _without(bodies, side, irregular, owners)
+        irregular = np.zeros(count, bool)
+        irregular[np.repeat(np.arange(count), counts)[odd_lines]] = True
+        return _without(bodies, side, irregular)
     columns = {name: _combined(table[name]) for name in side.positional if name in side.wanted}
-    single = bool((regular == 1).all())
-    return Rows(columns, len(regular), None if single else regular), irregular
+    return Rows(columns, count, None if bool((counts == 1).all()) else counts), np.zeros(count, bool)
+
+
+def _is_odd(body: bytes) -> bool:
+    lines = body.removesuffix(b"\n")
+    return not lines or b"\n" in (lines[:1], lines[-1:]) or any(mark in lines for mark in (*_ODD, b"\x1f"))
 
 
 def _row_counts(text: bytes, bodies: Bodies) -> np.ndarray:
-    """Lines of each body; 0 marks a body that is empty or holds a blank line."""
-    blank = text[:1] == b"\x1f" or b"\n\x1f" in text or not bodies[-1].strip()
-    if not blank and text.count(b"\n") - (len(bodies) - 1) == text.endswith(b"\n"):
+    """Lines of each body."""
+    if text.count(b"\n") - (len(bodies) - 1) == text.endswith(b"\n"):
         return np.ones(len(bodies), np.int64)
-    stripped = [body.removesuffix(b"\n") for body in bodies]
-    return np.array(
-        [0 if not body.strip() or b"\n\n" in body else body.count(b"\n") + 1 for body in stripped], np.int64
-    )
+    return np.array([body.removesuffix(b"\n").count(b"\n") + 1 for body in bodies], np.int64)
 
 
-def _plain(text: bytes, bodies: Bodies, irregular: Mask) -> bytes:
-    if not irregular.any():
-        return text.replace(_MARK, b"\n")
-    return b"\n".join(
-        body.removesuffix(b"\n") for body, odd in zip(bodies, irregular, strict=True) if not odd
-    )
-
-
-def _without(bodies: Bodies, side: Side, irregular: Mask, owners: np.ndarray) -> tuple[Rows | None, Mask]:
-    """Decode again without the bodies that hold lines of another width."""
-    regular = np.flatnonzero(~irregular)
-    irregular = irregular.copy()
-    irregular[regular[owners]] = True
-    kept = [bodies[i] for i in np.flatnonzero(~irregular).tolist()]
-    rows, _ = decode(kept, side) if kept else (None, irregular)
+def _without(bodies: Bodies, side: Side, irregular: Mask) -> tuple[Rows | None, Mask]:
+    """Decode the bodies that are not marked as irregular."""
+    kept = np.flatnonzero(~irregular)
+    if not len(kept):
+        return None, irregular
+    rows, odd = decode([bodies[i] for i in kept], side)
+    irregular[kept] = odd
     return rows, irregular
 
 

@@ -24,7 +24,7 @@ _FIRST_ROW = re.compile(rb"\[\s*(?=[^\s\[{])")
 _ROW_OPENING = re.compile(rb'(\{\s*"features"\s*:\s*)?\[\s*$')
 _FIELDS = re.compile(rb'"fields"\s*:\s*(\[[^\]]*\])')
 _TAIL = b"]} \t\r\n"
-_SPACES = (b", ", b" ,", b"\t")
+_SPACES = (b", ", b" ,", b"\t", b" \x1e", b"\x1e ", b" \x1d", b"\x1d ")
 _NOT_CSV = (b"\\", b"[", b"]", b"{", b"}", b"\x1f", b"\n", b"\r")
 
 
@@ -49,7 +49,10 @@ def learn(body: bytes, media: MediaType, side: Side) -> Template | None:
     if not head or not opening or not head.end() < len(inner) < len(body):
         return None
     fields = _FIELDS.search(body[: head.end()])
-    names = tuple(map(str, load_json(fields.group(1)))) if fields else side.positional
+    try:
+        names = tuple(map(str, load_json(fields.group(1)))) if fields else side.positional
+    except RejectedRecord:
+        return None
     closing = b"]}" if opening.group(1) else b"]"
     separators = tuple(closing + between + opening.group() for between in (b",", b", ", b"\n"))
     template = Template(body[: head.end()], body[len(inner) :], separators, names)
@@ -58,7 +61,7 @@ def learn(body: bytes, media: MediaType, side: Side) -> Template | None:
 
 def _reads_alike(template: Template, body: bytes, media: MediaType, side: Side) -> bool:
     """Whether the template gives what the one-by-one codec gives."""
-    if len(set(template.names)) != len(template.names):
+    if len(set(template.names)) != len(template.names) or side.arrays.intersection(template.names):
         return False
     rows, irregular = decode([body], template, media, side)
     try:
@@ -100,7 +103,8 @@ def _parsed(
     """``text``: bodies apart by 1E, their rows by 1D."""
     none = None, np.ones(len(irregular), bool)
     lines: bytes | None = text.replace(b"\x1e", b"\n").replace(b"\x1d", b"\n")
-    if lines and (not media.checked or any(space in text for space in _SPACES)):
+    spaced = b" " in (text[:1], text[-1:]) or any(space in text for space in _SPACES)
+    if lines and (spaced or not media.checked):
         lines = _minified(lines)
     if not text or lines is None:
         return none

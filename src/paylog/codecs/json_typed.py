@@ -6,6 +6,7 @@ from one body and made a msgspec type. Bodies that do not fit it exactly are irr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -15,29 +16,31 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from paylog.codecs import JSON_LINES, Bodies, Mask, MediaType, Rows, Side
+from paylog.codecs import JSON_LINES, NESTING, Bodies, Mask, MediaType, Rows, Side
 from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
 
-
-_NESTING = {"values", "predictions", "instances", "outputs", "data", "inputs", "input_data", "features"}
+_EXACT = 2**53
+_UNFIT = re.compile(r'["\\\x00-\x1f]')
+_ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
+_FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How bodies nest their rows.
 
-    :param decoder: of a list of bodies.
+    :param decoder: of one body; ``together``: of a list of bodies.
     :param rows: the list of rows of one decoded body.
     :param names: cells of a row, in order.
     :param fields: the ``fields`` that every body must repeat, None without.
     """
 
     decoder: msgspec.json.Decoder[Any]
+    together: msgspec.json.Decoder[Any]
     rows: Callable[[Any], list[Any]]
     names: tuple[str, ...]
     fields: tuple[str, ...] | None
-    by_name: bool
 
 
 def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
@@ -60,44 +63,56 @@ def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
 
 def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
     types = dict(side.types)
-    if len(set(fields)) != len(fields) or not set(fields) & set(types):
+    lacking = set(side.required) - set(fields)
+    if len(set(fields)) != len(fields) or not set(fields) & set(types) or lacking:
         return None
     row: Any = tuple.__class_getitem__(tuple(types.get(name, msgspec.Raw) for name in fields))
     names: Any = tuple.__class_getitem__((str,) * len(fields))
     attributes: list[Any] = [("values", list[row]), ("fields", names), ("meta", None, None)]
     body = msgspec.defstruct("Body", attributes, gc=False)
-    return Shape(msgspec.json.Decoder(list[body]), lambda one: one.values, fields, fields, False)  # type: ignore[valid-type]
+    return _shape(body, lambda one: one.values, fields, fields)
 
 
 def _objects(example: dict[str, Any], key: str | None, side: Side) -> Shape | None:
     types = dict(side.types)
-    if not set(types) & set(example) or _NESTING & set(example):
+    lacking = set(side.required) - set(example)
+    if any(_UNFIT.search(name) for name in types):  # msgspec renames no attribute to these
+        return None
+    if not set(types) & set(example) or lacking or not set(NESTING).isdisjoint({*example, *types}):
         return None
     names = tuple(name for name in types if name in example)
-    columns = [*names, *(name for name in types if name not in example)]
-    attributes: list[Any] = [(f"c{i}", types[name]) for i, name in enumerate(names)]
-    # A wanted column that the example lacked must not pass unseen: a value there makes it irregular.
-    attributes += [(f"c{i}", None, None) for i in range(len(names), len(columns))]
-    row = msgspec.defstruct(
-        "Row",
-        attributes,
-        rename={f"c{i}": name for i, name in enumerate(columns)},
-        gc=False,
-    )
+    # What the example lacked must not pass unseen: a value there makes a body irregular.
+    absent = [*(name for name in types if name not in example), *NESTING]
+    row = _struct("Row", [*((name, types[name]) for name in names), *((name, None, None) for name in absent)])
     if key is None:
-        return Shape(msgspec.json.Decoder(list[row]), lambda one: [one], names, None, True)  # type: ignore[valid-type]
-    body = msgspec.defstruct("Body", [(key, list[row])], gc=False)  # type: ignore[valid-type]
-    return Shape(msgspec.json.Decoder(list[body]), lambda one: one.predictions, names, None, True)  # type: ignore[valid-type]
+        return _shape(row, lambda one: [one], names)
+    above = [(name, None, None) for name in NESTING[: NESTING.index(key)]]
+    body = _struct("Body", [(key, list[row]), *above])
+    return _shape(body, lambda one: one.c0, names)
 
 
-def decode(bodies: Bodies, shape: Shape, side: Side) -> tuple[Rows | None, Mask]:
+def _struct(name: str, members: list[tuple[Any, ...]]) -> Any:
+    """A struct whose attributes are c0, c1, … whatever its members are called in JSON."""
+    attributes: list[Any] = [(f"c{i}", *member[1:]) for i, member in enumerate(members)]
+    names = {f"c{i}": member[0] for i, member in enumerate(members)}
+    return msgspec.defstruct(name, attributes, rename=names, gc=False)
+
+
+def _shape(
+    body: Any, rows: Callable[[Any], list[Any]], names: tuple[str, ...], fields: tuple[str, ...] | None = None
+) -> Shape:
+    return Shape(msgspec.json.Decoder(body), msgspec.json.Decoder(list[body]), rows, names, fields)
+
+
+def decode(bodies: Bodies, shape: Shape, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
     """The rows of all bodies of the shape, and which were not (irregular)."""
     irregular = np.zeros(len(bodies), bool)
     try:
-        decoded = shape.decoder.decode(b"[" + b",".join(bodies) + b"]")
-        if len(decoded) != len(bodies):
-            raise msgspec.DecodeError
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        if media.checked:
+            decoded = shape.together.decode(b"[" + b",".join(bodies) + b"]")
+        else:  # a body that is no whole JSON document must not be completed by the next one
+            decoded = list(map(shape.decoder.decode, bodies))
+    except _FAILURES:
         decoded = [_alone(body, shape) for body in bodies]
     if shape.fields is not None:
         decoded = [one if one is not None and one.fields == shape.fields else None for one in decoded]
@@ -113,21 +128,21 @@ def decode(bodies: Bodies, shape: Shape, side: Side) -> tuple[Rows | None, Mask]
         counts = np.array([len(one) for one in per_body], np.int64)
     try:
         return Rows(_columns(rows, shape, side), len(decoded), counts), irregular
-    except (OverflowError, pa.ArrowInvalid):  # an integer beyond 64 bits
+    except (OverflowError, pa.ArrowInvalid):  # an integer that has no exact type here
         return None, np.ones(len(bodies), bool)
 
 
 def _alone(body: bytes, shape: Shape) -> Any:
     try:
-        return shape.decoder.decode(b"[" + body + b"]")[0]
-    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+        return shape.decoder.decode(body)
+    except _FAILURES:
         return None
 
 
 def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
     types = dict(side.types)
     cells: Iterable[Any]
-    if shape.by_name:
+    if shape.fields is None:
         cells = [[getattr(row, f"c{i}") for row in rows] for i in range(len(shape.names))]
     else:
         cells = zip(*rows, strict=True) if rows else [[] for _ in shape.names]
@@ -139,7 +154,15 @@ def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
 
 
 def _typed(cells: Any, kind: Any) -> pa.Array:
-    return _vectors(cells) if kind == list[float] else pa.array(cells)
+    if kind == list[float]:
+        return _vectors(cells)
+    if kind in _ARROW_TYPES:
+        return pa.array(cells, _ARROW_TYPES[kind])
+    if not any(cell.__class__ is float for cell in cells):
+        return pa.array(cells, pa.int64())
+    if any(abs(cell) >= _EXACT for cell in cells):
+        raise OverflowError
+    return pa.array(map(float, cells), pa.float64())
 
 
 def _vectors(cells: Any) -> pa.Array:

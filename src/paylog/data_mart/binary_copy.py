@@ -16,7 +16,7 @@ from paylog.native import library
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
 # The rows encoded at a time: their bytes stay in the processor's cache.
-SLICE_ROWS = 2048
+SLICE_ROWS = 4096
 _STRING, _INT64, _FLOAT64, _TIMESTAMP, _BOOL, _FIXED, _VECTOR, _ALL_NULL = range(8)
 _LENGTH_WORD = 4
 _VECTOR_HEAD = 20
@@ -37,25 +37,26 @@ class _Column(ctypes.Structure):
 def encode(batch: pa.RecordBatch) -> Iterator[memoryview]:
     """Rows of ``batch`` in column order, without header and trailer, some thousands a buffer."""
     native = library()
-    for start in range(0, batch.num_rows, SLICE_ROWS):
-        rows = batch.slice(start, SLICE_ROWS)
-        yield _encoded(rows, native) if native else _by_pgpq(rows)
+    if native is None:
+        yield _by_pgpq(batch)
+        return
+    kinds = [_kind(column) for column in batch.columns]
+    columns = (_Column * len(kinds))(*map(_column, batch.columns, kinds))
+    for first in range(0, batch.num_rows, SLICE_ROWS):
+        rows = min(SLICE_ROWS, batch.num_rows - first)
+        pairs = zip(batch.columns, kinds, strict=True)
+        out = np.empty(16 + 2 * rows + sum(_most_bytes(*pair, first, rows) for pair in pairs), np.uint8)
+        size = native.paylog_copy_rows(
+            columns,
+            ctypes.c_int32(len(kinds)),
+            ctypes.c_int64(first),
+            ctypes.c_int64(rows),
+            ctypes.c_void_p(out.ctypes.data),
+        )
+        yield memoryview(out)[:size]  # type: ignore[arg-type]
 
 
-def _encoded(rows: pa.RecordBatch, native: ctypes.CDLL) -> memoryview:
-    columns = (_Column * rows.num_columns)(*map(_column, rows.columns))
-    out = np.empty(16 + 2 * rows.num_rows + sum(map(_most_bytes, rows.columns)), np.uint8)
-    size = native.paylog_copy_rows(
-        columns,
-        ctypes.c_int32(rows.num_columns),
-        ctypes.c_int64(rows.num_rows),
-        ctypes.c_void_p(out.ctypes.data),
-    )
-    return memoryview(out)[:size]  # type: ignore[arg-type]
-
-
-def _column(column: pa.Array) -> _Column:
-    kind = _kind(column)
+def _column(column: pa.Array, kind: int) -> _Column:
     buffers = column.buffers()
     data = buffers[-1]
     first = 8 * column.values.offset if kind == _VECTOR else 0
@@ -93,22 +94,21 @@ def _kind(column: pa.Array) -> int:
     raise TypeError(f"no binary COPY format for {kind}")
 
 
-def _most_bytes(column: pa.Array) -> int:
-    """Upper bound of what the column's cells take."""
-    kind = _kind(column)
+def _most_bytes(column: pa.Array, kind: int, first: int, rows: int) -> int:
+    """Upper bound of what these rows of a column take."""
     if kind == _ALL_NULL:
-        return _LENGTH_WORD * len(column)
+        return _LENGTH_WORD * rows
     if kind == _STRING:
-        return _LENGTH_WORD * len(column) + _spread(column)
+        return _LENGTH_WORD * rows + _spread(column, first, rows)
     if kind == _VECTOR:
-        return (_LENGTH_WORD + _VECTOR_HEAD) * len(column) + (_LENGTH_WORD + 8) * _spread(column)
-    return (_LENGTH_WORD + (column.type.byte_width if kind == _FIXED else 8)) * len(column)
+        return (_LENGTH_WORD + _VECTOR_HEAD) * rows + (_LENGTH_WORD + 8) * _spread(column, first, rows)
+    return (_LENGTH_WORD + (column.type.byte_width if kind == _FIXED else 8)) * rows
 
 
-def _spread(column: pa.Array) -> int:
+def _spread(column: pa.Array, first: int, rows: int) -> int:
     """Last offset less the first: bytes of a string column, elements of a list column."""
     offsets = np.frombuffer(column.buffers()[1], np.int32)
-    return int(offsets[column.offset + len(column)] - offsets[column.offset])
+    return int(offsets[column.offset + first + rows] - offsets[column.offset + first])
 
 
 def _by_pgpq(rows: pa.RecordBatch) -> memoryview:

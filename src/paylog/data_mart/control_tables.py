@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 HEAD = "0002"
 VERSION_TABLE = "paylog_alembic_version"
@@ -173,6 +173,8 @@ watermarks = Table(
     "paylog_watermark",
     metadata,
     Column("subscription_id", Text, primary_key=True),
+    _time("since", nullable=False),
+    Column("covered", TSTZMULTIRANGE, nullable=False),
     _time("complete_through", nullable=False),
     Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
     _time("updated_at", nullable=False, default="now()"),

@@ -150,11 +150,11 @@ class DataMart:
             return watermark.read(connection, subscription_id)
 
     def advance_watermark(
-        self, subscription_id: str, complete_through: datetime, late_objects: int = 0
+        self, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int = 0
     ) -> Watermark:
-        """Move the watermark forward, never back; add to the count of late objects."""
+        """Note a window [start, end) as loaded; the watermark moves as far as there is no gap from ``since``."""
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
-            return watermark.advance(connection, subscription_id, complete_through, late_objects)
+            return watermark.advance(connection, subscription_id, window, since, late)
 
     def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
         """Store a run's batches, in place of an older plan of the same run."""

@@ -68,7 +68,8 @@ def without_repeats(batches: Sequence[pa.RecordBatch]) -> tuple[Sequence[pa.Reco
             keep[row] = key not in seen
             seen.add(key)
         gone.update(batch.column("_object_id").filter(pa.array(~keep)).to_pylist())
-        kept.append(batch.filter(pa.array(keep)))
+        if keep.any():
+            kept.append(batch.filter(pa.array(keep)))
     return kept, gone
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart.control_tables import watermarks
@@ -28,19 +28,37 @@ def read(connection: Connection, subscription_id: str) -> Watermark | None:
 
 
 def advance(
-    connection: Connection, subscription_id: str, complete_through: datetime, late_objects: int
+    connection: Connection, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int
 ) -> Watermark:
-    """Move forward, never back, and add to the late objects."""
+    """Note that [start, end) was listed and loaded; the watermark is the end of what is without a gap.
+
+    :param since: where completeness begins; the first call's is kept.
+    :param late: objects that came after their window had been passed; counted once a window.
+    """
     statement = insert(watermarks).values(
-        subscription_id=subscription_id, complete_through=complete_through, late_objects=late_objects
+        subscription_id=subscription_id,
+        since=since,
+        covered=func.tstzmultirange(func.tstzrange(*window)),
+        complete_through=since,
+        late_objects=late,
     )
-    new = statement.excluded
-    moved = statement.on_conflict_do_update(
+    new, old = statement.excluded, watermarks.c
+    noted = statement.on_conflict_do_update(
         index_elements=["subscription_id"],
         set_={
-            "complete_through": func.greatest(watermarks.c.complete_through, new.complete_through),
-            "late_objects": watermarks.c.late_objects + new.late_objects,
+            "covered": old.covered.op("+")(new.covered),
+            "late_objects": old.late_objects
+            + case((old.covered.op("@>")(new.covered), 0), else_=new.late_objects),
             "updated_at": func.now(),
         },
-    ).returning(watermarks.c.complete_through, watermarks.c.late_objects, watermarks.c.updated_at)
+    )
+    connection.execute(noted)
+    one = func.unnest(old.covered).column_valued("one")
+    reached = select(func.upper(one)).where(one.op("@>")(old.since)).scalar_subquery()
+    moved = (
+        update(watermarks)
+        .where(old.subscription_id == subscription_id)
+        .values(complete_through=func.greatest(old.complete_through, reached))
+        .returning(old.complete_through, old.late_objects, old.updated_at)
+    )
     return Watermark(*connection.execute(moved).one())

@@ -30,6 +30,7 @@ class Events:
     :param positions: of the record in its object.
     :param event_ids: the engine's own id; None where it gave none.
     :param timestamps: scoring time as the engine wrote it.
+    :param response_times: in milliseconds, as the engine wrote them.
     :param row_ids: whether an event id already names a single row (no ``-<n>`` is appended).
     :param raw: the raw record of an index, for quarantine.
     """
@@ -43,7 +44,7 @@ class Events:
     response_type: MediaType
     raw: Callable[[int], bytes]
     transaction_ids: Texts | None = None
-    response_times: Any = None
+    response_times: Texts | None = None
     revisions: Texts | None = None
     row_ids: bool = False
 

@@ -20,7 +20,7 @@ from paylog.codecs import CSV, JSON, JSON_LINES, MediaType, Side
 from paylog.codecs.body import media_type
 from paylog.engines import Decoded, Events
 from paylog.engines.documents import RecordBlock
-from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.errors import Reason
 from paylog.native.pattern import Accepts, Kind, Node, Pattern, exactly, wanted
@@ -80,7 +80,7 @@ class AmazonSageMaker:
                 _side_pattern(requests, data.endpointInput, "endpointInput"),
                 _side_pattern(responses, data.endpointOutput, "endpointOutput"),
             ]
-        except (NoPattern, AttributeError, msgspec.MsgspecError):
+        except (NoPattern, AttributeError, *FAILURES):
             return None
         metadata = [
             wanted("event_id", Accepts.TEXT, "eventId"),

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, Struct
 
-from paylog.codecs import CHECKED_JSON, Side
+from paylog.codecs import CHECKED_JSON, JSON, MediaType, Side
 from paylog.engines import Decoded, Events
 from paylog.engines.documents import RecordBlock
-from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.errors import Reason
 from paylog.native.pattern import Accepts, Pattern, wanted
@@ -38,8 +38,8 @@ class _Record(Struct, gc=False):
     request: Raw = msgspec.field(default_factory=Raw)
     response: Raw = msgspec.field(default_factory=Raw)
     scoring_id: str | int | None = None
-    scoring_timestamp: str | None = None
-    response_time: int | float | None = None
+    scoring_timestamp: str | int | float | None = None
+    response_time: Raw = msgspec.field(default_factory=Raw)
     asset_revision: str | None = None
 
 
@@ -65,7 +65,7 @@ class CustomMachineLearning:
                 "response_time": wanted("response_time", _NUMBER, "response_time", required=False),
                 "asset_revision": wanted("revision", _TEXT, "asset_revision", required=False),
             }
-        except (NoPattern, KeyError, msgspec.MsgspecError):
+        except (NoPattern, KeyError, *FAILURES):
             return None
         order = {name: i for i, name in enumerate(raw)}
         ordered = sorted(members, key=lambda name: order.get(name, len(order)))
@@ -90,12 +90,14 @@ def _sorted_out(
     rejects: list[Reject],
 ) -> Decoded:
     """Tell pairs, flat rows and records that lack a side apart."""
-    pairs, flat = [], []
+    pairs: list[int] = []
+    texts: list[int] = []
+    flat: list[int] = []
     lines = block.records()
     for i, bodies in enumerate(zip(requests, responses, strict=True)):
         requests[i], responses[i] = (_unquoted(body) for body in bodies)
         if requests[i] and responses[i]:
-            pairs.append(i)
+            (pairs if (requests[i], responses[i]) == bodies else texts).append(i)
         elif not (bodies[0] or bodies[1]):
             flat.append(i)
         else:
@@ -104,6 +106,8 @@ def _sorted_out(
     events = []
     if pairs:
         events += _events(*_chosen(pairs, records, positions, requests, responses), block)
+    if texts:
+        events += _events(*_chosen(texts, records, positions, requests, responses), block, JSON)
     if flat:
         rows = [lines[position - block.first] for position in positions]
         flat_events = _events(*_chosen(flat, records, positions, rows, rows), block)
@@ -115,7 +119,10 @@ def _sorted_out(
 def _unquoted(body: bytes) -> bytes:
     """A body that was logged as a JSON string is that string; null is no body."""
     if body[:1] == b'"':
-        return msgspec.json.decode(body, type=str).encode()
+        try:
+            return msgspec.json.decode(body, type=str).encode()
+        except UnicodeDecodeError:
+            return body[1:-1]  # the codec will say what is wrong with it
     return b"" if body == _NULL else body
 
 
@@ -140,17 +147,18 @@ def _events(
     requests: list[bytes],
     responses: list[bytes],
     block: RecordBlock,
+    media: MediaType = CHECKED_JSON,
 ) -> list[Events]:
     events = Events(
         positions=positions,
         event_ids=[_text(record.scoring_id) for record in records],
-        timestamps=[record.scoring_timestamp for record in records],
+        timestamps=[t if isinstance(t := record.scoring_timestamp, str) else None for record in records],
         requests=requests,
         responses=responses,
-        request_type=CHECKED_JSON,
-        response_type=CHECKED_JSON,
+        request_type=media,
+        response_type=media,
         raw=lambda i: block.records()[positions[i] - block.first],
-        response_times=[_milliseconds(record.response_time) for record in records],
+        response_times=[_number(record.response_time) for record in records],
         revisions=[record.asset_revision for record in records],
     )
     return [events]
@@ -160,5 +168,6 @@ def _text(scoring_id: str | int | None) -> str | None:
     return str(scoring_id) if isinstance(scoring_id, int) else scoring_id or None
 
 
-def _milliseconds(response_time: int | float | None) -> int | None:
-    return round(response_time) if isinstance(response_time, float) else response_time
+def _number(raw: Raw) -> str | None:
+    """A number as it was written. Anything else stays what it is, and will be no number."""
+    return None if not (token := bytes(raw)) or token == _NULL else token.decode(errors="replace")

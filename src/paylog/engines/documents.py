@@ -7,7 +7,7 @@ white space. A record that is too long, or cut off with its object, becomes a re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,6 +23,7 @@ _SPACE = b" \t\r\n"
 _BOUNDARY = re.compile(rb"\}\s*,\s*\{")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_MARK = re.compile(rb'\\.|["\[\]{},]', re.DOTALL)
 _BOUNDARY_TRIES = 12
 
 
@@ -32,28 +33,31 @@ class RecordBlock:
 
     :param data: the records as NDJSON, or empty when there are ``elements``.
     :param first: position of the first record in its object.
-    :param lines: how many lines ``data`` has, blank ones too.
     :param elements: elements of an array that are written over several lines.
     """
 
     data: bytes
     first: int
-    lines: int
     elements: list[bytes] = field(default_factory=list)
+    _lines: int | None = None
+    _records: list[bytes] | None = None
 
-    def only(self, lines: Sequence[int]) -> RecordBlock:
-        """These lines alone; the others become blank ones, so that positions stay."""
-        records = self.records()
-        kept = [b""] * len(records)
-        for line in lines:
-            kept[line] = records[line]
-        return RecordBlock(b"\n".join(kept), self.first, len(kept))
+    @property
+    def lines(self) -> int:
+        """How many lines ``data`` has, blank ones too. Counted at the first call, unless set before."""
+        if self._lines is None:
+            self._lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        return self._lines
+
+    @lines.setter
+    def lines(self, lines: int) -> None:
+        self._lines = lines
 
     def records(self) -> list[bytes]:
         """Raw records; blank lines stay in as empty ones, so that an index is a line number."""
-        if self.elements:
-            return self.elements
-        return self.data.removesuffix(b"\n").split(b"\n")
+        if self._records is None:
+            self._records = self.elements or self.data.removesuffix(b"\n").split(b"\n")
+        return self._records
 
 
 Item = RecordBlock | Reject
@@ -71,8 +75,7 @@ def record_blocks(
     source.fill(4)
     if source.buffer[:3] == _BOM:
         del source.buffer[:3]
-    while not source.ended and not source.buffer.strip(_SPACE):
-        source.fill(len(source.buffer) + 1)
+    source.peek_past_spaces()
     if source.buffer.lstrip(_SPACE)[:1] == b"[":
         yield from _array_blocks(source, max_record_bytes, block_bytes)
     else:
@@ -109,6 +112,40 @@ class _Source:
             self.buffer += held + (self.next_chunk() or b"")
 
 
+    def peek_past_spaces(self) -> None:
+        """Read on until the buffer holds more than white space."""
+        while not self.ended and not self.buffer.strip(_SPACE):
+            self.fill(len(self.buffer) + 1)
+
+    def skip_spaces(self) -> None:
+        """Drop white space, until the buffer holds something else or the stream ends."""
+        while not self.ended and not self.buffer.strip(_SPACE):
+            self.buffer.clear()
+            self.fill(1)
+
+    def skip_element(self) -> None:
+        """Drop the rest of an array's element with its comma, in bounded memory."""
+        depth, quoted = 0, False
+        while self.buffer or not self.ended:
+            self.fill(1 << 16)
+            data = bytes(self.buffer)
+            used = len(data) - (data.endswith(b"\\") and not self.ended)
+            for token in _MARK.finditer(data, 0, used):
+                mark = token.group()
+                if mark == b'"':
+                    quoted = not quoted
+                elif quoted or len(mark) > 1:
+                    continue
+                elif mark in b"{[":
+                    depth += 1
+                elif depth == 0 and mark in b",]":
+                    del self.buffer[: token.end() if mark == b"," else token.start()]
+                    return
+                elif mark in b"}]":
+                    depth = max(0, depth - 1)
+            del self.buffer[:used]
+
+
 def _line_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Item]:
     """Whole lines. What follows the last line end of a chunk waits for the next one."""
     position, size, skipping = 0, 0, False
@@ -135,9 +172,9 @@ def _line_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Item
         held, size = [chunk[cut:]], len(chunk) - cut
         if not data:
             continue
-        lines = data.count(b"\n")
-        yield from _guarded(RecordBlock(data, position, lines), limit)
-        position += lines
+        block = RecordBlock(data, position)
+        yield from _guarded(block, limit)
+        position += block.lines
     yield from _rest(b"".join(held), position, limit, truncated=source.truncated)
 
 
@@ -147,22 +184,25 @@ def _rest(data: bytes, position: int, limit: int, *, truncated: bool) -> Iterato
         cut = data.rfind(b"\n") + 1
         data, tail = data[:cut], data[cut:]
     if data.strip(_SPACE):
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        yield from _guarded(RecordBlock(data, position, lines), limit)
+        yield from _guarded(RecordBlock(data, position), limit)
     if truncated:
         yield Reject(position + data.count(b"\n"), Reason.TRUNCATED_OBJECT, tail[:limit])
 
 
 def _guarded(block: RecordBlock, limit: int) -> Iterator[Item]:
-    """The block; a line over the limit (only an outsize block has one) is taken out of it."""
-    if len(block.data) <= limit:
+    """The block; a record over the limit (only an outsize block has one) is taken out of it."""
+    records = block.records() if block.elements or len(block.data) > limit else []
+    if not any(len(record) > limit for record in records):
         yield block
         return
-    records = block.records()
-    fitting = [i for i, line in enumerate(records) if len(line) <= limit]
-    yield block.only(fitting)
-    for i in sorted(set(range(len(records))) - set(fitting)):
-        yield Reject(block.first + i, Reason.LINE_TOO_LONG, records[i][:KEPT_OF_OVERLONG])
+    for i, line in enumerate(records):
+        if len(line) > limit:
+            yield Reject(block.first + i, Reason.LINE_TOO_LONG, line[:KEPT_OF_OVERLONG])
+            records[i] = b""
+    if block.elements:
+        yield RecordBlock(b"", block.first, records)
+    else:
+        yield RecordBlock(b"\n".join(records), block.first)
 
 
 def _array_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Item]:
@@ -172,16 +212,20 @@ def _array_blocks(source: _Source, limit: int, block_bytes: int) -> Iterator[Ite
         source.fill(wanted)
         elements, size, closed = _elements(source)
         if elements:
-            yield _of_elements(elements, position)
+            yield from _guarded(_of_elements(elements, position), limit)
             position, wanted = position + len(elements), block_bytes
         del source.buffer[:size]
-        if closed or source.ended:
+        if closed or (source.ended and not elements):
             break
         if not elements and len(source.buffer) > max(limit, block_bytes):
-            yield Reject(position, Reason.LINE_TOO_LONG, bytes(source.buffer[:KEPT_OF_OVERLONG]))
-            return
-        if not elements:
+            head = source.buffer.lstrip(_SPACE)[:KEPT_OF_OVERLONG]
+            yield Reject(position, Reason.LINE_TOO_LONG, bytes(head))
+            source.skip_element()
+            position, wanted = position + 1, block_bytes
+        elif not elements:
             wanted = 2 * len(source.buffer) + 1
+    if closed:
+        source.skip_spaces()
     tail = bytes(source.buffer).strip(_SPACE)
     if source.truncated:
         yield Reject(position, Reason.TRUNCATED_OBJECT, tail[:limit])
@@ -209,14 +253,14 @@ def _of_elements(elements: list[bytes], first: int) -> RecordBlock:
     """Elements as lines, unless one is written over several."""
     data = b"\n".join(elements)
     if data.count(b"\n") == len(elements) - 1:
-        return RecordBlock(data, first, len(elements))
-    return RecordBlock(b"", first, 0, elements)
+        return RecordBlock(data, first)
+    return RecordBlock(b"", first, elements)
 
 
 def _parsed(body: bytes) -> list[bytes] | None:
     try:
         return [bytes(raw) for raw in _RAW_LIST.decode(b"[" + body + b"]")]
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

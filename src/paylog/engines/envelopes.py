@@ -1,7 +1,8 @@
-"""Envelopes: the records of a block decoded together, or one by one when one of them is bad."""
+"""Envelopes: the records of a block, and a reject for each that is none."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,27 +14,20 @@ from paylog.errors import Reason, RejectedRecord
 from paylog.records import Reject
 
 T = TypeVar("T")
-_FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_STRING_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b|-?\bInfinity\b')
 
 
 def decode_envelopes(
     block: RecordBlock, decoder: msgspec.json.Decoder[T]
 ) -> tuple[list[T], Sequence[int], list[Reject]]:
     """Records, their positions, and a reject for each that does not fit the decoder's type."""
-    try:
-        records = _together(block, decoder)
-    except _FAILURES:
+    lines = block.records()
+    try:  # each line by itself: a record must not be able to begin or end on its neighbour's line
+        b"\n".join(lines).decode()
+        return list(map(decoder.decode, lines)), range(block.first, block.first + len(lines)), []
+    except FAILURES:
         return _one_by_one(block, decoder)
-    if len(records) == (len(block.elements) or block.lines):
-        return records, range(block.first, block.first + len(records)), []
-    return _one_by_one(block, decoder)  # blank lines: positions are line numbers all the same
-
-
-def _together(block: RecordBlock, decoder: msgspec.json.Decoder[T]) -> list[T]:
-    data = b"\n".join(block.elements) if block.elements else block.data
-    if block.elements and data.count(b"\n") != len(block.elements) - 1:
-        return [decoder.decode(element) for element in block.elements]
-    return decoder.decode_lines(data)
 
 
 def _one_by_one(
@@ -44,11 +38,23 @@ def _one_by_one(
         if not raw.strip():
             continue
         try:
-            records.append(decoder.decode(raw))
+            records.append(_decoded(raw, decoder))
             positions.append(position)
-        except _FAILURES:
+        except FAILURES:
             rejects.append(Reject(position, _reason(raw), raw))
     return records, positions, rejects
+
+
+def _decoded(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """One record. NaN and Infinity, which are no JSON but which Python's json writes, are read as null."""
+    try:
+        raw.decode()
+        return decoder.decode(raw)
+    except msgspec.DecodeError:
+        finite = _STRING_OR_NAN.sub(lambda m: m.group() if m.group()[:1] == b'"' else b"null", raw)
+        if finite == raw:
+            raise
+        return decoder.decode(finite)
 
 
 def _reason(raw: bytes) -> Reason:

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from paylog.codecs import Side
+from paylog.codecs import NESTING, Side
 from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
-from paylog.native.pattern import Accepts, Kind, Node, absent, cells, exactly, record, wanted
+from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, absent, cells, exactly, record, wanted
 
 _RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -47,14 +47,18 @@ class SidePattern:
     def _tree(self, document: Any, body: bytes, key: str) -> Node:
         if not isinstance(document, Mapping):
             raise NoPattern
-        if isinstance(document.get("fields"), list) and isinstance(document.get("values"), list):
+        holder = next((name for name in NESTING if isinstance(document.get(name), list | dict)), None)
+        if holder is None:
+            return self._named(document, key)
+        rows = document[holder]
+        above = [absent(name) for name in NESTING[: NESTING.index(holder)]]
+        if holder == "values" and isinstance(document.get("fields"), list):
             return self._fields_values(document, body, key)
-        for name in ("instances", "predictions"):
-            if isinstance(rows := document.get(name), list) and len(rows) == 1:
-                return record([Node(Kind.SINGLE, (self._tree(rows[0], b"", ""),), name)], key)
-        if isinstance(document.get("features"), list):
-            return record([self._row(self.side.positional, document["features"], "features")], key)
-        return self._named(document, key)
+        if holder in ("instances", "predictions") and isinstance(rows, list) and len(rows) == 1:
+            return record([Node(Kind.SINGLE, (self._tree(rows[0], b"", ""),), holder), *above], key)
+        if holder == "features" and isinstance(rows, list):
+            return record([self._row(self.side.positional, rows, "features"), *above], key)
+        raise NoPattern
 
     def _fields_values(self, document: Mapping[str, Any], body: bytes, key: str) -> Node:
         names, values = tuple(map(str, document["fields"])), document["values"]
@@ -75,17 +79,19 @@ class SidePattern:
 
     def _named(self, document: Mapping[str, Any], key: str) -> Node:
         """An object with a member a column; a wanted column that the example lacks must stay away."""
-        if any(isinstance(document.get(name), list | dict) for name in ("values", "outputs", "data", "inputs")):
-            raise NoPattern
         members = [self._cell(n, cell, n) for n, cell in document.items() if n in self.side.wanted]
-        return record([*members, *(absent(n) for n in self.side.wanted if n not in document)], key)
+        strangers = [n for n in self.side.wanted if n not in document]
+        strangers += [n for n in NESTING if n not in self.side.wanted]
+        if len(members) + len(strangers) > MAX_MEMBERS:
+            raise NoPattern
+        return record([*members, *map(absent, strangers)], key)
 
     def _cell(self, name: str, example: Any, key: str = "") -> Node:
         """A cell: a scalar, or a vector of numbers where the column may be one."""
         if isinstance(example, list | dict):
             if name not in self.side.arrays or not isinstance(example, list) or not example:
                 raise NoPattern
-            slots = tuple(f"{self.prefix}{name}[{i}]" for i in range(len(example)))
+            slots = tuple(f"{self.prefix}{name}\0{i}" for i in range(len(example)))
             self.slots[name] = slots
             return cells([wanted(slot, Accepts.NUMBER) for slot in slots], key)
         if name not in self.side.wanted:

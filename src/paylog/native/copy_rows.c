@@ -50,10 +50,10 @@ static uint8_t *vector(uint8_t *to, const Column *c, int64_t i) {
     return to;
 }
 
-/* Returns the bytes written; out must have room for them and 16 more. */
-int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t rows, uint8_t *out) {
+/* Rows first … first + rows of the columns. Returns the bytes written; out must have room for them and 16 more. */
+int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t first, int64_t rows, uint8_t *out) {
     uint8_t *to = out;
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t row = first; row < first + rows; row++) {
         to = put16(to, (uint16_t)count);
         for (const Column *c = columns; c < columns + count; c++) {
             int64_t i = c->start + row;

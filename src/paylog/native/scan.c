@@ -110,6 +110,7 @@ static int string(Reader *r, const uint8_t **start, int64_t *size, int *escaped)
                     uint8_t h = s[i];
                     if (!((h >= '0' && h <= '9') || ((h | 32) >= 'a' && (h | 32) <= 'f'))) return 0;
                 }
+                if ((s[1] | 32) == 'd' && s[2] >= '8') return 0; /* half a character: Python looks for the other */
                 s += 4;
             } else if (*s == 0 || !strchr("\"\\/bfnrt", *s)) return 0;
         }
@@ -270,7 +271,7 @@ static int csv_text(Reader *r, const Node *n) {
         size -= 2;
         if (memchr(start, '\\', size)) return 0;
     }
-    if (!size) return 0;
+    if (!size || (size >= 3 && !memcmp(start, "\xEF\xBB\xBF", 3))) return 0; /* empty; a byte order mark */
     const uint8_t *end = start + size;
     for (int child = n->first_child; child >= 0; child = r->nodes[child].next_sibling) {
         const uint8_t *stop = start;

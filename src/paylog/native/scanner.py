@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from paylog.engines.documents import RecordBlock
 from paylog.native import library
 from paylog.native.pattern import MAX_MEMBERS, Kind, Node, Pattern
 
 _IRREGULAR = 1
+# Shorter records than this on average cost a second scan.
+_LIKELY_RECORD = 128
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -58,24 +61,29 @@ class Scanner:
         )
         self._nodes, self._names = _flattened(nodes, self._slots)
 
-    def scan(self, data: bytes, most: int) -> Scanned:
-        """All lines of ``data``, which are ``most`` at the most."""
-        slots = len(self._slots)
-        states = np.empty(most, np.uint8)
-        spans = np.empty(most * slots * 2, np.int32)
+    def scan(self, block: RecordBlock) -> Scanned:
+        """All lines of a block; notes in it how many they are."""
+        data, slots = block.data, len(self._slots)
         scratch = np.empty(len(data) if self._inner else 0, np.uint8)
-        lines = _library().paylog_scan(
-            data,
-            ctypes.c_int64(len(data)),
-            self._nodes,
-            self._names,
-            ctypes.c_int32(slots),
-            _address(states),
-            ctypes.c_int64(most),
-            _address(spans),
-            _address(scratch),
-            ctypes.c_int64(len(scratch)),
-        )
+        most = len(data) // _LIKELY_RECORD + 1
+        lines = -1
+        while lines < 0:
+            states = np.empty(most, np.uint8)
+            spans = np.empty(most * slots * 2, np.int32)
+            lines = _library().paylog_scan(
+                data,
+                ctypes.c_int64(len(data)),
+                self._nodes,
+                self._names,
+                ctypes.c_int32(slots),
+                _address(states),
+                ctypes.c_int64(most),
+                _address(spans),
+                _address(scratch),
+                ctypes.c_int64(len(scratch)),
+            )
+            most = block.lines if lines < 0 else lines
+        block.lines = lines
         states = states[:lines]
         regular = np.flatnonzero(states == 0)
         columns = self._columns(np.frombuffer(data, np.uint8), scratch, spans, len(regular))

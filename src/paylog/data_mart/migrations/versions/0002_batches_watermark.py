@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 revision = "0002"
 down_revision = "0001"
@@ -31,6 +31,8 @@ def upgrade() -> None:
     op.create_table(
         "paylog_watermark",
         sa.Column("subscription_id", sa.Text, nullable=False),
+        sa.Column("since", MOMENT, nullable=False),
+        sa.Column("covered", TSTZMULTIRANGE, nullable=False),
         sa.Column("complete_through", MOMENT, nullable=False),
         sa.Column("late_objects", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("updated_at", MOMENT, nullable=False, server_default=NOW),
