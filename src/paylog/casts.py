@@ -7,7 +7,6 @@ Integers keep all 64 bits. A timestamp without a zone needs the subscription's.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -130,16 +129,25 @@ def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
     if not pa.types.is_string(tokens.type):
         return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
+    if (times := _zoned(tokens)) is not None:
+        return times, None
     shortened = pc.replace_substring_regex(tokens, _FRACTION, r"\1")
-    for texts in (tokens, shortened):
-        with suppress(pa.ArrowInvalid):
-            times = pc.cast(texts, TIMESTAMP)
-            if pc.all(pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))).as_py():
-                return times, None
+    if (times := _zoned(shortened)) is not None:
+        return times, None
     cells = shortened.to_pylist()
     parsed = [_timestamp(cell, zone) for cell in cells]
     bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
     return pa.array(parsed, TIMESTAMP), _any(bad)
+
+
+def _zoned(texts: pa.Array) -> pa.Array | None:
+    """All of them at once; None if one of them has no zone or is not a time that Python knows."""
+    try:
+        times = pc.cast(texts, TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+    plausible = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))
+    return times if pc.all(plausible).as_py() else None
 
 
 def _timestamp(cell: str | None, zone: ZoneInfo | None) -> datetime | None:

@@ -19,7 +19,19 @@ import pyarrow.compute as pc
 
 from paylog import identity
 from paylog.casts import cast, timestamps
-from paylog.codecs import CSV, JSON, UNKNOWN, Bodies, Mask, MediaType, Rows, Side, csv_body, json_template, json_typed
+from paylog.codecs import (
+    CSV,
+    JSON,
+    UNKNOWN,
+    Bodies,
+    Mask,
+    MediaType,
+    Rows,
+    Side,
+    csv_body,
+    json_template,
+    json_typed,
+)
 from paylog.codecs.body import Row, as_rows, is_text, rows_of
 from paylog.engines import Decoded, Events
 from paylog.engines.documents import RecordBlock
@@ -73,13 +85,14 @@ class Normalizer:
         if decoded.rejects or decoded.filtered:
             yield Block(self._empty(), decoded.rejects, decoded.filtered)
         for events in decoded.events:
-            yield from self._blocks(events, place)
+            if len(events.positions):
+                yield from self._blocks(events, place)
 
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
         columns, count = found.columns, len(found.regular)
         events = Events(
-            positions=(found.regular + block.first).tolist(),
+            positions=found.regular + block.first,
             event_ids=columns["event_id"],
             timestamps=columns["timestamp"],
             requests=(),

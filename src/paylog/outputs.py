@@ -204,9 +204,9 @@ def _without_gaps(vectors: pa.Array) -> pa.Array:
     values = vectors.flatten()
     if not values.null_count:
         return vectors
-    owners = pc.list_parent_indices(vectors).to_numpy()[_flags(values.is_null())]
+    lengths = pc.fill_null(pc.list_value_length(vectors), 0).to_numpy()
     gaps = np.zeros(len(vectors), bool)
-    gaps[owners] = True
+    gaps[np.repeat(np.arange(len(vectors)), lengths)[_flags(values.is_null())]] = True
     return pc.if_else(pa.array(gaps), pa.scalar(None, vectors.type), vectors)
 
 

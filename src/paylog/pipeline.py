@@ -195,14 +195,17 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
         stored = data_mart.stored_counts(subscription.id, run_id)
         for count in stored:
-            if count.loaded != count.stored:
+            if count.stored not in (None, count.loaded):
                 raise UnbalancedReceipt(
                     f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the "
                     f"payload table holds {count.stored} of them. Rows were changed by hand, or paylog "
                     "has a defect."
                 )
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
-    return RunReceipt.of(subscription.id, run_id, window, receipts, through)
+    counted = sum(count.stored or 0 for count in stored)
+    return RunReceipt.of(
+        subscription.id, run_id, window, receipts, counted=counted, complete_through=through
+    )
 
 
 def _complete_through(

@@ -17,6 +17,7 @@ class RunReceipt:
     """The account of all committed batches of a run.
 
     :param reasons: rejected rows by reason code.
+    :param counted: rows that were counted once more in the payload table itself, by reconcile.
     :param complete_through: the subscription's watermark after the run, None before its first.
     """
 
@@ -28,6 +29,7 @@ class RunReceipt:
     bytes: int
     counts: Counts
     reasons: dict[str, int] = field(default_factory=dict)
+    counted: int = 0
     complete_through: datetime | None = None
 
     @classmethod
@@ -37,7 +39,9 @@ class RunReceipt:
         run_id: str,
         window: Window,
         receipts: Iterable[Receipt],
-        complete_through: datetime | None,
+        *,
+        counted: int = 0,
+        complete_through: datetime | None = None,
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -54,6 +58,7 @@ class RunReceipt:
             sum(receipt.bytes for receipt in committed),
             counts,
             dict(reasons.most_common()),
+            counted,
             complete_through,
         )
 
@@ -70,6 +75,7 @@ class RunReceipt:
             **asdict(self.counts),
             "balanced": self.counts.balanced,
             "rejected by reason": self.reasons,
+            "counted in the table": self.counted,
             "complete through": through.isoformat() if through else None,
         }
 
@@ -85,7 +91,8 @@ class RunReceipt:
             if (rows := getattr(counts, fate)) or fate in ("loaded", "rejected"):
                 lines.append(f"  {fate:<10} {rows:>12,}")
         lines += [f"    {reason:<24} {rows:>8,}" for reason, rows in self.reasons.items()]
-        lines.append(f"  {'balanced' if counts.balanced else 'NOT BALANCED'}")
+        verdict = "balanced" if counts.balanced else "NOT BALANCED"
+        lines.append(f"  {verdict}; {self.counted:,} rows counted in the table")
         if self.complete_through:
             lines.append(f"  complete through {self.complete_through:%Y-%m-%d %H:%M} UTC")
         return "\n".join(lines)

@@ -111,7 +111,7 @@ def _conclude(
 
     receipts = [finished.receipt for finished in progress.finished]
     if progress.failed:
-        kept = pipeline.RunReceipt.of(subscription.id, run_id, planned.window, receipts, None)
+        kept = pipeline.RunReceipt.of(subscription.id, run_id, planned.window, receipts)
         _print(kept, progress, as_json)
         not_begun = len(planned.batches) - len(progress.finished) - len(progress.failed)
         skipped = f", {not_begun:,} not begun" if not_begun else ""

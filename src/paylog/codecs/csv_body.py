@@ -89,7 +89,7 @@ def _without(bodies: Bodies, side: Side, irregular: Mask) -> tuple[Rows | None, 
     kept = np.flatnonzero(~irregular)
     if not len(kept):
         return None, irregular
-    rows, odd = decode([bodies[i] for i in kept], side)
+    rows, odd = decode([bodies[int(i)] for i in kept], side)
     irregular[kept] = odd
     return rows, irregular
 

@@ -49,10 +49,10 @@ def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
         document = load_json(body.splitlines()[0] if media == JSON_LINES else body)
     except (RejectedRecord, IndexError):
         return None
-    if media == JSON_LINES:
-        return None if not isinstance(document, dict) or b"\n" in body.strip() else _objects(document, None, side)
     if not isinstance(document, dict):
         return None
+    if media == JSON_LINES:
+        return _objects(document, None, side) if b"\n" not in body.strip() else None
     if isinstance(fields := document.get("fields"), list) and isinstance(document.get("values"), list):
         return _fields_values(tuple(map(str, fields)), side)
     rows = document.get("predictions")
@@ -87,7 +87,7 @@ def _objects(example: dict[str, Any], key: str | None, side: Side) -> Shape | No
     if key is None:
         return _shape(row, lambda one: [one], names)
     above = [(name, None, None) for name in NESTING[: NESTING.index(key)]]
-    body = _struct("Body", [(key, list[row]), *above])
+    body = _struct("Body", [(key, list[row]), *above])  # type: ignore[valid-type]
     return _shape(body, lambda one: one.c0, names)
 
 

@@ -171,12 +171,16 @@ class DataMart:
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.states(connection, subscription_id, run_id)
 
-    def stored_counts(self, subscription_id: str, run_id: str) -> list[StoredCount]:
-        """Ledger's and PostgreSQL's own row count of each live object that a run loaded."""
+    def stored_counts(
+        self, subscription_id: str, run_id: str, most_rows: int = 100_000
+    ) -> list[StoredCount]:
+        """Ledger's and, for up to about ``most_rows``, the table's own row count of a run's live objects."""
         with self._sessions.transaction(f"count the rows of run {run_id!r}") as connection:
             # One snapshot for ledger and rows, whatever other loads commit in between.
             run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return payload_records.stored_counts(connection, self._sessions.schema, subscription_id, run_id)
+            return payload_records.stored_counts(
+                connection, self._sessions.schema, subscription_id, run_id, most_rows
+            )
 
     def payload_frame(
         self,

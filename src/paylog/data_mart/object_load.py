@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from paylog.data_mart.ledger import Outcome
 from paylog.data_mart.flush import scoring_microseconds
+from paylog.data_mart.ledger import Outcome
 from paylog.errors import SchemaMismatch
 from paylog.model_schema import ModelSchema
 from paylog.records import Block, CaptureObject, Counts, Reject

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from paylog.codecs import Bodies, MediaType, Side
 from paylog.engines.documents import RecordBlock
 from paylog.native.pattern import Pattern
@@ -35,7 +38,7 @@ class Events:
     :param raw: the raw record of an index, for quarantine.
     """
 
-    positions: Sequence[int]
+    positions: Sequence[int] | npt.NDArray[np.int64]
     event_ids: Texts
     timestamps: Texts
     requests: Bodies

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from paylog.errors import Reason
+from paylog.errors import Reason, TruncatedStream
 from paylog.records import Reject
-from paylog.errors import TruncatedStream
 
 BLOCK_BYTES = 2 << 20
 KEPT_OF_OVERLONG = 1 << 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
 from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, absent, cells, exactly, record, wanted
 
+# The scanner compares keys as they are written: none that JSON writes with an escape.
+_KEY = re.compile(r'[^"\\\x00-\x1f]*')
 _RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -50,13 +53,14 @@ class SidePattern:
         holder = next((name for name in NESTING if isinstance(document.get(name), list | dict)), None)
         if holder is None:
             return self._named(document, key)
-        rows = document[holder]
+        if not isinstance(rows := document[holder], list):
+            raise NoPattern
         above = [absent(name) for name in NESTING[: NESTING.index(holder)]]
         if holder == "values" and isinstance(document.get("fields"), list):
             return self._fields_values(document, body, key)
-        if holder in ("instances", "predictions") and isinstance(rows, list) and len(rows) == 1:
+        if holder in ("instances", "predictions") and len(rows) == 1:
             return record([Node(Kind.SINGLE, (self._tree(rows[0], b"", ""),), holder), *above], key)
-        if holder == "features" and isinstance(rows, list):
+        if holder == "features":
             return record([self._row(self.side.positional, rows, "features"), *above], key)
         raise NoPattern
 
@@ -88,6 +92,8 @@ class SidePattern:
 
     def _cell(self, name: str, example: Any, key: str = "") -> Node:
         """A cell: a scalar, or a vector of numbers where the column may be one."""
+        if not _KEY.fullmatch(key):
+            raise NoPattern
         if isinstance(example, list | dict):
             if name not in self.side.arrays or not isinstance(example, list) or not example:
                 raise NoPattern

@@ -1,7 +1,8 @@
 """The compiled part: scan records and write COPY rows at memory speed.
 
-``scan.c`` and ``copy_rows.c`` are built by ``build_native.py`` when paylog is installed, into a
-plain shared library. Without it everything works, slower: the Python codecs are the reference.
+``scan.c``, ``text_columns.c`` and ``copy_rows.c`` are built by ``build_native.py`` when paylog is
+installed, into a plain shared library. Without it everything works, slower: the Python codecs are the
+reference.
 """
 
 from __future__ import annotations

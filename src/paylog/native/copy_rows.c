@@ -67,7 +67,7 @@ int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t first, in
                     to = put32(to, size);
                     const uint8_t *text = c->data + from;
                     if (size <= 16 && c->end - text >= 16) memcpy(to, text, 16); /* out has room */
-                    else memcpy(to, text, size);
+                    else if (size) memcpy(to, text, size); /* no text at all: no buffer either */
                     to += size;
                     break;
                 }

@@ -35,6 +35,7 @@ typedef struct {
 static int value(Reader *r, int node, int depth);
 
 static inline void spaces(Reader *r) {
+    if (r->at < r->end && *r->at > ' ') return;
     while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\n')) r->at++;
 }
 
@@ -208,6 +209,15 @@ static int wanted(Reader *r, const Node *n) {
     return 1;
 }
 
+/* Whether this member's key and a colon come next; they are then passed. */
+static inline int follows(Reader *r, const Node *n) {
+    const uint8_t *at = r->at, *key = r->names + n->name_at;
+    if (r->end - at < n->name_size + 3 || at[0] != '"' || at[n->name_size + 1] != '"' ||
+        at[n->name_size + 2] != ':' || memcmp(at + 1, key, n->name_size)) return 0;
+    r->at = at + n->name_size + 3;
+    return 1;
+}
+
 static int object(Reader *r, const Node *n, int depth) {
     uint64_t seen = 0;
     int hint = n->first_child, hint_bit = 0;
@@ -219,9 +229,18 @@ static int object(Reader *r, const Node *n, int depth) {
             int64_t size;
             int escaped;
             spaces(r);
+            if (hint >= 0 && follows(r, &r->nodes[hint])) { /* keys mostly come as in the example */
+                if (seen >> hint_bit & 1) return 0;
+                seen |= 1ull << hint_bit;
+                int child = hint;
+                hint = r->nodes[child].next_sibling;
+                hint_bit++;
+                if (!value(r, child, depth + 1)) return 0;
+                continue;
+            }
             if (r->at >= r->end || *r->at != '"' || !string(r, &key, &size, &escaped) || escaped) return 0;
             if (!closes(r, ':')) return 0;
-            int child = hint, bit = hint_bit; /* keys mostly come in the order of the example */
+            int child = hint, bit = hint_bit;
             for (int pass = 0; pass < 2; pass++) {
                 while (child >= 0 && (r->nodes[child].name_size != size ||
                        memcmp(r->names + r->nodes[child].name_at, key, size))) {
@@ -373,33 +392,4 @@ int64_t paylog_scan(const uint8_t *data, int64_t size, const Node *nodes, const 
         at = stop + 1;
     }
     return lines;
-}
-
-/* The slots of the regular lines as Arrow string columns, one behind the other.
- *
- * bases, sizes: by slot, the buffer that its spans point into. offsets: (lines + 1) a slot, valid:
- * (lines + 7) / 8 zeroed bytes a slot, nulls and starts: one number a slot; starts[slot] is where its
- * texts begin in data, which must have room for all texts and 16 bytes more. */
-void paylog_columns(const uint8_t **bases, const int64_t *sizes, const int32_t *spans, int32_t slots,
-                    int64_t lines, int32_t *offsets, uint8_t *valid, int64_t *nulls, int64_t *starts,
-                    uint8_t *data) {
-    uint8_t *to = data;
-    for (int32_t slot = 0; slot < slots; slot++) {
-        const uint8_t *base = bases[slot], *end = base + sizes[slot], *from = to;
-        nulls[slot] = 0;
-        starts[slot] = to - data;
-        for (int64_t i = 0; i < lines; i++) {
-            const int32_t *span = spans + 2 * (i * slots + slot);
-            *offsets++ = (int32_t)(to - from);
-            if (span[1] < 0) { nulls[slot]++; continue; }
-            valid[i >> 3] |= 1 << (i & 7);
-            const uint8_t *text = base + span[0];
-            /* Mostly short: sixteen bytes at once, where there are as many to read. */
-            if (span[1] <= 16 && end - text >= 16) memcpy(to, text, 16);
-            else memcpy(to, text, span[1]);
-            to += span[1];
-        }
-        *offsets++ = (int32_t)(to - from);
-        valid += (lines + 7) / 8;
-    }
 }

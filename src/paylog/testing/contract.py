@@ -1,8 +1,8 @@
 """What every engine must do, as a test suite to inherit from, and a way to see all of a decoding.
 
-    class TestMyEngine(EngineContract):
-        def subscription(self): ...
-        def objects(self): ...
+class TestMyEngine(EngineContract):
+    def subscription(self): ...
+    def objects(self): ...
 """
 
 from __future__ import annotations
@@ -30,10 +30,23 @@ HOSTILE = (
     *(b"", b"\n", b" \r\n\t", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"{", b"[", b"]", b'"', b"null", b"7"),
     *(b"[]", b"{}", b"[{}]", b"[[]]", b"[null, 1, {}]", b"{}{}", b"[{},,{}]", b"[{}] x", b'[{"a":1}, {"b'),
     *(b"[" * 100_000, b'{"a":' * 100_000, b'{"request":' * 3000 + b"1" + b"}" * 3000),
-    *(b'{"request":{},"response":{}}', b'{"request":"\\ud800","response":"{}"}', b'{"request":"\xff","response":[]}'),
-    *(b'{"captureData":{}}', b'{"captureData":{"endpointInput":{},"endpointOutput":{}}}', b'{"captureData":null}'),
+    *(
+        b'{"request":{},"response":{}}',
+        b'{"request":"\\ud800","response":"{}"}',
+        b'{"request":"\xff","response":[]}',
+    ),
+    *(
+        b'{"captureData":{}}',
+        b'{"captureData":{"endpointInput":{},"endpointOutput":{}}}',
+        b'{"captureData":null}',
+    ),
     *(b'{"a":NaN}', b'{"a":1e999}', b'{"a":' + b"9" * 5000 + b"}", b'{"\\u0000":"\\u0000"}'),
-    *(b"\x1f\x8b", b"\x1f\x8b\x08\x00" + b"\xff" * 40, b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfd" + b"\xff" * 40),
+    *(
+        b"\x1f\x8b",
+        b"\x1f\x8b\x08\x00" + b"\xff" * 40,
+        b"\x28\xb5\x2f\xfd",
+        b"\x28\xb5\x2f\xfd" + b"\xff" * 40,
+    ),
 )
 
 
@@ -115,7 +128,9 @@ def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
         return None, np.ones(len(bodies), bool)
 
     with ExitStack() as stack:
-        stack.enter_context(patch("paylog.decode.record_blocks", partial(record_blocks, block_bytes=block_bytes)))
+        stack.enter_context(
+            patch("paylog.decode.record_blocks", partial(record_blocks, block_bytes=block_bytes))
+        )
         if path is not Path.NATIVE:
             stack.enter_context(patch("paylog.decode.library", lambda: None))
         if path is Path.SINGLE:
@@ -181,7 +196,9 @@ class EngineContract:
             assert outcome(decoder, data) == outcome(self.subscription(), data)
 
     def test_ids_are_stable_and_distinct(self) -> None:
-        ids = [row["_record_id"] for data in self.objects() for row in outcome(self.subscription(), data).rows]
+        ids = [
+            row["_record_id"] for data in self.objects() for row in outcome(self.subscription(), data).rows
+        ]
         assert len(set(ids)) == len(ids)
         assert ids == [
             row["_record_id"]
