@@ -161,7 +161,9 @@ def _ingest_object(
             with load.object(item) as target:
                 if target is None:
                     return
-                with opened(item) as chunks:
+                # What was opened ahead of the lock may be older than what another worker has loaded.
+                source = storage.open if target.supersedes else opened
+                with source(item) as chunks:
                     for block in decoder.blocks(item, _watched(chunks, progress)):
                         target.add(block)
                         progress(block.read, 0)

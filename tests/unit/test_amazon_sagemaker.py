@@ -85,7 +85,8 @@ def test_csv_in_json_out(path: Path) -> None:
 
 
 def test_several_rows_a_record(path: Path) -> None:
-    answers = '{"predictions": [{"predicted_label": "Risk", "score": 0.5}, {"predicted_label": "No Risk", "score": 0}]}'
+    rows = [{"predicted_label": "Risk", "score": 0.5}, {"predicted_label": "No Risk", "score": 0}]
+    answers = json.dumps({"predictions": rows})
     given = '{"instances": [{"features": [1, "a"]}, {"features": [2, "b"]}]}'
     found = load(path, capture(side(given, JSON_TYPE), side(answers, JSON_TYPE)), response=LABEL_AND_SCORE)
     assert values(found) == [("e1-1", 1, "a", "Risk", [0.5, 0.5]), ("e1-2", 2, "b", "No Risk", [1.0, 0.0])]
@@ -199,14 +200,25 @@ def test_blank_lines_inside_csv_shift_no_row(path: Path, data: str) -> None:
     assert [row["sex"] for row in found.rows] == ["z", *(line[-1] for line in rows), "z"]
 
 
-def test_wrong_base64(path: Path) -> None:
-    record = capture({**side("1,a"), "encoding": "BASE64", "data": "MSxh!"}, CSV_OUT)
-    assert only_reject(load(path, record, response=CSV_COLUMNS)).reason is Reason.UNSUPPORTED_BODY
+@pytest.mark.parametrize("content_type", [CSV_TYPE, LINES_TYPE, None])
+def test_wrong_base64(path: Path, content_type: str | None) -> None:
+    given = {**side("", content_type, "BASE64"), "data": "MSxh!"}
+    record = capture(given, CSV_OUT)
+    good = capture(side('{"features": [1, "a"]}', LINES_TYPE, "BASE64"), CSV_OUT, "good")
+    found = load(path, good, record, response=CSV_COLUMNS)
+    assert [row["scoring_id"] for row in found.rows] == ["good-1"]
+    assert found.rejects == [Reject(1, Reason.UNSUPPORTED_BODY, record.encode())]
 
 
-@pytest.mark.parametrize(("content_type", "data"), [("application/x-npy", b"\x93NUMPY"), (None, b"\x93NUMPY")])
+@pytest.mark.parametrize(
+    ("content_type", "data"), [("application/x-npy", b"\x93NUMPY"), (None, b"\x93NUMPY")]
+)
 def test_binary_bodies(path: Path, content_type: str | None, data: bytes) -> None:
-    taken = {"observedContentType": content_type, "encoding": "BASE64", "data": base64.b64encode(data).decode()}
+    taken = {
+        "observedContentType": content_type,
+        "encoding": "BASE64",
+        "data": base64.b64encode(data).decode(),
+    }
     record = capture(side("1,a"), taken)
     reject = only_reject(load(path, record, response=CSV_COLUMNS))
     assert reject == Reject(0, Reason.UNSUPPORTED_CONTENT_TYPE, record.encode())
@@ -228,7 +240,10 @@ def test_malformed_json_body(path: Path) -> None:
 
 def test_broken_bodies_do_not_complete_each_other(path: Path) -> None:
     """Joined with a comma, these two bodies would be two whole objects."""
-    pieces = '{"predicted_label": "Risk", "score": 0.5, "x": [1', '2]}, {"predicted_label": "Risk", "score": 0.5}'
+    pieces = (
+        '{"predicted_label": "Risk", "score": 0.5, "x": [1',
+        '2]}, {"predicted_label": "Risk", "score": 0.5}',
+    )
     records = [capture(side("1,a"), JSON_OUT, f"g{i}") for i in range(4)]
     records += [capture(side("1,a"), side(piece, JSON_TYPE), f"b{i}") for i, piece in enumerate(pieces)]
     found = load(path, *records, response=LABEL_AND_SCORE)
@@ -238,7 +253,13 @@ def test_broken_bodies_do_not_complete_each_other(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    ['{"captureData": 5}', '{"groundTruthData": {}}', "[1, 2]", "7", '{"captureData": {"endpointInput": {"data": 5}}}'],
+    [
+        '{"captureData": 5}',
+        '{"groundTruthData": {}}',
+        "[1, 2]",
+        "7",
+        '{"captureData": {"endpointInput": {"data": 5}}}',
+    ],
 )
 def test_json_that_is_no_capture(path: Path, record: str) -> None:
     found = load(path, capture(side("1,a"), CSV_OUT), record, response=CSV_COLUMNS)
@@ -271,7 +292,9 @@ def test_variants_keep_equal_event_ids_apart(path: Path) -> None:
     """A shadow variant scores the same requests under the same ids."""
     record = capture(side("1,a"), CSV_OUT)
     rows = [
-        load(path, record, response=CSV_COLUMNS, key=f"dc/endpoint/{variant}/2024/01/19/19/27-57-123-ab.jsonl").rows[0]
+        load(
+            path, record, response=CSV_COLUMNS, key=f"dc/endpoint/{variant}/2024/01/19/19/27-57-123-ab.jsonl"
+        ).rows[0]
         for variant in ("production", "shadow")
     ]
     assert [row["asset_revision"] for row in rows] == ["production", "shadow"]

@@ -36,7 +36,8 @@ ROWS: list[tuple[Any, ...]] = [
 def batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else [[]] * len(SCHEMA)
     return pa.record_batch(
-        [pa.array(list(cells), field.type) for cells, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+        [pa.array(list(cells), field.type) for cells, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
     )
 
 
@@ -47,7 +48,11 @@ def encoded(rows: pa.RecordBatch) -> bytes:
 def cells(row: tuple[Any, ...]) -> bytes:
     """One row, written down from PostgreSQL's documentation."""
     text, whole, number, time, flag, identity, vector = row
-    microseconds = None if time is None else int((time - datetime(2000, 1, 1, tzinfo=UTC)) / np.timedelta64(1, "us").item())
+    microseconds = (
+        None
+        if time is None
+        else int((time - datetime(2000, 1, 1, tzinfo=UTC)) / np.timedelta64(1, "us").item())
+    )
     elements = b"".join(struct.pack(">id", 8, v) for v in vector or ())
     shape = struct.pack(">ii", len(vector), 1) if vector else b""
     parts = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paylog.codecs import CSV, JSON, JSON_LINES, UNKNOWN, Side
-from paylog.codecs.body import as_rows, load_json, media_type, rows_of
+from paylog.codecs.body import Row, as_rows, load_json, media_type, rows_of
 from paylog.errors import Reason, RejectedRecord
 
 SIDE = Side(positional=("a", "b"), wanted=("a", "b"), required=("a",))
@@ -61,7 +61,7 @@ def test_unknown_media_type() -> None:
     ],
 )
 def test_json_shapes(body: str) -> None:
-    rows = [{"a": "1", "b": "x"}, {"a": "true", "b": None}]
+    rows: list[Row] = [{"a": "1", "b": "x"}, {"a": "true", "b": None}]
     assert rows_of(body.encode(), JSON, SIDE) == rows
     assert rows_of(body.encode(), UNKNOWN, SIDE) == rows
     assert as_rows(rows, [2], SIDE).columns["a"].to_pylist() == ["1", "true"]
@@ -136,7 +136,14 @@ def test_vector_spelled_out_in_a_csv_cell(cell: str) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "token"),
-    [("[0.1, 2]", ["0.1", "2"]), ("0.1", ["0.1"]), ("null", None), ('"x"', ["x"]), ('"[1]"', ["1"]), ("[]", [])],
+    [
+        ("[0.1, 2]", ["0.1", "2"]),
+        ("0.1", ["0.1"]),
+        ("null", None),
+        ('"x"', ["x"]),
+        ('"[1]"', ["1"]),
+        ("[]", []),
+    ],
 )
 def test_vectors(cell: str, token: Any) -> None:
     rows = rows_of(f'{{"p": 1, "v": {cell}}}'.encode(), JSON, VECTOR)
@@ -148,5 +155,7 @@ def test_meta_rows_stand_beside_their_own() -> None:
     side = Side(positional=("a",), wanted=("a", "t"))
     document = {"fields": ["a"], "values": [[1], [2]], "meta": {"fields": ["t"], "values": [["x"], ["y"]]}}
     assert rows_of(json.dumps(document).encode(), JSON, side) == [{"t": "x", "a": "1"}, {"t": "y", "a": "2"}]
+    flat = {**document, "fields": ["a", "b"], "values": [1, 2]}  # one row, which a meta of two does not fit
+    assert rows_of(json.dumps(flat).encode(), JSON, side) == [{"a": "1"}]
     document["meta"] = {"fields": ["t"], "values": [["x"]]}  # not one a row: whose is it?
     assert rows_of(json.dumps(document).encode(), JSON, side) == [{"a": "1"}, {"a": "2"}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from paylog.codecs import CSV, Side
@@ -12,11 +14,23 @@ from paylog.errors import RejectedRecord
 SIDE = Side(positional=("a", "b"), wanted=("a", "b"))
 ONE = Side(positional=("a",), wanted=("a",))
 REGULAR = [b"1,x\n", b"2,y", b"3,\n4, z ", b"5,\xc3\xa9\n6,w\n", b",", b"7,null"]
-ODD = [b'8,"q"', b"", b"\n", b"9,a\n\n", b"\n9,b", b"9,c\n\n9,d", b"1", b"1,2,3", b"1,2\n3", b"9,\r\n", b"9,\x1f"]
+ODD = [
+    b'8,"q"',
+    b"",
+    b"\n",
+    b"9,a\n\n",
+    b"\n9,b",
+    b"9,c\n\n9,d",
+    b"1",
+    b"1,2,3",
+    b"1,2\n3",
+    b"9,\r\n",
+    b"9,\x1f",
+]
 ODD += [b"\xef\xbb\xbf9,e", b" ", b"\x1f\n", b'"']
 
 
-def tokens(bodies: list[bytes], side: Side) -> tuple[list[list[object]], list[int]]:
+def tokens(bodies: list[bytes], side: Side) -> tuple[list[list[dict[str, Any]]], list[int]]:
     """Rows of the regular bodies, in lists a body, and which were not."""
     rows, odd = decode(bodies, side)
     if rows is None:
@@ -26,7 +40,8 @@ def tokens(bodies: list[bytes], side: Side) -> tuple[list[list[object]], list[in
     counts = rows.row_counts().tolist()
     assert len(table) == sum(counts)
     assert len(counts) == rows.bodies == int((~odd).sum())
-    found, at = [], 0
+    found: list[list[dict[str, Any]]] = []
+    at = 0
     for count in counts:
         found.append([dict(zip(side.positional, row, strict=True)) for row in table[at : at + count]])
         at += count

@@ -38,14 +38,23 @@ def test_a_known_value_never_changes() -> None:
 def test_scopes_keep_equal_ids_apart() -> None:
     seeds = {
         scope_seed(*parts)
-        for parts in [("p", "d", "v"), ("p", "d", "w"), ("p", "e", "v"), ("q", "d", "v"), ("p", "dv", ""), ("p", "d", "")]
+        for parts in [
+            ("p", "d", "v"),
+            ("p", "d", "w"),
+            ("p", "e", "v"),
+            ("q", "d", "v"),
+            ("p", "dv", ""),
+            ("p", "d", ""),
+        ]
     }
     assert len(seeds) == 6
     assert len({record_ids(pa.array(["e1-1"]), seed).to_pylist()[0] for seed in seeds}) == 6
 
 
 def test_places() -> None:
-    places = {event_id_at(u, v, p) for u in ("cos://b/k", "cos://b/l") for v in ("1", "2") for p in (0, 1, 11)}
+    places = {
+        event_id_at(u, v, p) for u in ("cos://b/k", "cos://b/l") for v in ("1", "2") for p in (0, 1, 11)
+    }
     assert len(places) == 12
     assert event_id_at("a", "1", 11) != event_id_at("a", "11", 1)
 

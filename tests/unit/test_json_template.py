@@ -18,21 +18,39 @@ HEADS = {
     b'{"instances":[[%s]]}': (JSON, 2),
     b'{"features": [%s]}\n': (JSON_LINES, 2),
 }
-CELLS = [b"1", b"-2.5E+3", b'"x"', b'""', b"null", b"true", b'"null"', b'"a,b"', '"é"'.encode(), b'" x "', b'"1"']
+CELLS = [
+    b"1",
+    b"-2.5E+3",
+    b'"x"',
+    b'""',
+    b"null",
+    b"true",
+    b'"null"',
+    b'"a,b"',
+    '"é"'.encode(),
+    b'" x "',
+    b'"1"',
+]
 
 
-def table(bodies: list[bytes], template: Template, media: MediaType = JSON) -> tuple[list[dict[str, str]], list[int]]:
+def table(
+    bodies: list[bytes], template: Template, media: MediaType = JSON
+) -> tuple[list[dict[str, str]], list[int]]:
     rows, odd = decode(bodies, template, media, SIDE)
     if rows is None:
         assert odd.all()
         return [], list(range(len(bodies)))
     assert sum(rows.row_counts()) == len(rows.columns["a"])
     cells = zip(*(rows.columns[name].to_pylist() for name in SIDE.wanted), strict=True)
-    return [dict(zip(SIDE.wanted, row, strict=True)) for row in cells], [i for i, flag in enumerate(odd) if flag]
+    return [dict(zip(SIDE.wanted, row, strict=True)) for row in cells], [
+        i for i, flag in enumerate(odd) if flag
+    ]
 
 
 def reference(bodies: list[bytes], media: MediaType) -> list[dict[str, object]]:
-    return [{name: row[name] for name in SIDE.wanted} for body in bodies for row in rows_of(body, media, SIDE)]
+    return [
+        {name: row[name] for name in SIDE.wanted} for body in bodies for row in rows_of(body, media, SIDE)
+    ]
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -60,7 +78,14 @@ def test_several_rows_a_body(between: bytes, media: MediaType) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        *(b'{"values":[[1,"\\n"]]}', b'{"values":[[1,[2]]]}', b'{"values":[[1,{}]]}', b'{"values":[[]]}', b"", b"{}"),
+        *(
+            b'{"values":[[1,"\\n"]]}',
+            b'{"values":[[1,[2]]]}',
+            b'{"values":[[1,{}]]}',
+            b'{"values":[[]]}',
+            b"",
+            b"{}",
+        ),
         *(b'{"values":[[1,"x"]]} ', b'{"fields":null,"values":[[1,"x"]]}', b'{"values":[[1,"x\x1f"]]}'),
         *(b'{"values":[[1,"a],[2"]]}', b'{"values":[[1,"x"],[2]]}'),
     ],
@@ -71,10 +96,14 @@ def test_an_odd_body_is_left_over(odd: bytes) -> None:
     assert template is not None
     found, irregular = table([bodies[0], odd, bodies[1]], template)
     assert 1 in irregular
-    assert found == reference([body for i, body in enumerate([bodies[0], odd, bodies[1]]) if i not in irregular], JSON)
+    assert found == reference(
+        [body for i, body in enumerate([bodies[0], odd, bodies[1]]) if i not in irregular], JSON
+    )
 
 
-@pytest.mark.parametrize("cells", [b"1,", b"1 2", b'1,"x', b"01,2", b"1,nul", b"1,2,3", b"NaN,1", b"1,'x'", b"1;2"])
+@pytest.mark.parametrize(
+    "cells", [b"1,", b"1 2", b'1,"x', b"01,2", b"1,nul", b"1,2,3", b"NaN,1", b"1,'x'", b"1;2"]
+)
 def test_what_is_no_json_is_never_read(cells: bytes) -> None:
     template = learn(b'{"values":[[1,"x"]]}', JSON, SIDE)
     assert template is not None
@@ -84,7 +113,15 @@ def test_what_is_no_json_is_never_read(cells: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"[]", b"{}", b"1", b'{"values":[[1,[2]]]}', b'{"values":[]}', b'{"fields":["b"],"values":[[1]]}'),
+        *(
+            b"",
+            b"[]",
+            b"{}",
+            b"1",
+            b'{"values":[[1,[2]]]}',
+            b'{"values":[]}',
+            b'{"fields":["b"],"values":[[1]]}',
+        ),
         *(b'{"fields":["a","a"],"values":[[1,2]]}', b'{"fields":["a]","b"],"values":[[1,2]]}', b"\xff[1,2]"),
         *(b'{"a":1,"b":[2,3]}', b'{"fields":["a","b"],"values":[[1,2]],"labels":null}'),
         b'{"fields":["a","b"],"values":[[1,2]],"meta":{"fields":["t"],"values":[[1]]}}',

@@ -18,7 +18,9 @@ SIDE = Side(
 COUNT = Side(positional=("n",), wanted=("n",), types=(("n", int | float),))
 
 
-def table(bodies: list[bytes], media: MediaType = JSON, side: Side = SIDE) -> tuple[dict[str, list[Any]], Any, list[int]]:
+def table(
+    bodies: list[bytes], media: MediaType = JSON, side: Side = SIDE
+) -> tuple[dict[str, list[Any]], Any, list[int]]:
     """Columns, row counts and odd bodies, by the shape of the first body."""
     shape = learn(bodies[0], media, side)
     assert shape is not None
@@ -60,10 +62,25 @@ def test_predictions() -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        *(b'{"label":1,"score":0.5}', b'{"label":"A","score":"0.5"}', b'{"label":null,"score":0.5}', b"", b"[]", b"1"),
+        *(
+            b'{"label":1,"score":0.5}',
+            b'{"label":"A","score":"0.5"}',
+            b'{"label":null,"score":0.5}',
+            b"",
+            b"[]",
+            b"1",
+        ),
         *(b'{"label":"A","score":0.5,"p":[1]}', b'{"label":"A","score":0.5,"values":[[1]]}', b'{"label":"A"'),
-        *(b'{"label":"A","score":0.5,"data":[]}', b'{"label":"A","score":0.5}{}', b'{"label":"\xff","score":1}'),
-        *(b'{"label":"A","score":0.5},{"label":"B","score":0.5}', b'{"label":"A","score":1e999}', b"[" * 5000),
+        *(
+            b'{"label":"A","score":0.5,"data":[]}',
+            b'{"label":"A","score":0.5}{}',
+            b'{"label":"\xff","score":1}',
+        ),
+        *(
+            b'{"label":"A","score":0.5},{"label":"B","score":0.5}',
+            b'{"label":"A","score":1e999}',
+            b"[" * 5000,
+        ),
     ],
 )
 def test_an_odd_body_spoils_no_other(odd: bytes) -> None:
@@ -89,7 +106,8 @@ def test_a_number_without_an_exact_type_leaves_all_to_the_slow_codec(beyond: byt
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[1]", b'{"x":1}', b'{"predictions":[[1]]}', b'{"fields":["label","label"],"values":[["A","B"]]}']
+    "body",
+    [b"", b"[1]", b'{"x":1}', b'{"predictions":[[1]]}', b'{"fields":["label","label"],"values":[["A","B"]]}'],
 )
 def test_nothing_to_learn(body: bytes) -> None:
     assert learn(body, JSON, SIDE) is None

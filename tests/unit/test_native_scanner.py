@@ -10,12 +10,25 @@ import pytest
 
 from paylog.engines.documents import RecordBlock
 from paylog.native import library
-from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, Pattern, absent, cells, exactly, record, wanted
+from paylog.native.pattern import (
+    MAX_MEMBERS,
+    Accepts,
+    Kind,
+    Node,
+    Pattern,
+    absent,
+    cells,
+    exactly,
+    record,
+    wanted,
+)
 from paylog.native.scanner import Scanner
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the native library was not built")
 
-FLAT = record([wanted("a", key="a"), wanted("b", Accepts.TEXT | Accepts.NONE, "b", required=False), absent("c")])
+FLAT = record(
+    [wanted("a", key="a"), wanted("b", Accepts.TEXT | Accepts.NONE, "b", required=False), absent("c")]
+)
 
 
 def scan(root: Node, *lines: bytes) -> tuple[dict[str, list[Any]], list[int], list[int]]:
@@ -52,14 +65,70 @@ def test_values_of_regular_lines() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(b'{"b":"x"}', b'{"a":1,"b":2}', b'{"a":1,"c":null}', b'{"a":1,"a":2}', b'{"a":[1]}', b'{"a":{}}', b"[1]"),
-        *(b'{"a":1}}', b'{"a":1', b'{"a":1}{"a":1}', b'{"a":1},', b'{"a":1 "b":"x"}', b'{"a":1,}', b"{,}", b'{"a"}'),
-        *(b'{"a":01}', b'{"a":1.}', b'{"a":.5}', b'{"a":-}', b'{"a":+1}', b'{"a":1e}', b'{"a":0x1}', b'{"a":1_0}'),
-        *(b'{"a":NaN}', b'{"a":tru}', b'{"a":nul}', b'{"a":truex}', b'{"a":"x}', b"{'a':1}", b'{a:1}', b'{"a":}'),
-        *(b'{"a":"\\n"}', b'{"\\u0061":1}', b'{"a":"x\x01"}', b'{"a":"\xff"}', b'{"a":"\xc3"}', b'{"a":"\xed\xa0\x80"}'),
-        *(b'{"a":"\xf8\x88\x80\x80\x80"}', b'{"a":"\xc0\x80"}', b'{"a":1,"z":"\\q"}', b'{"a":1,"z":"\\u12g4"}'),
+        *(
+            b'{"b":"x"}',
+            b'{"a":1,"b":2}',
+            b'{"a":1,"c":null}',
+            b'{"a":1,"a":2}',
+            b'{"a":[1]}',
+            b'{"a":{}}',
+            b"[1]",
+        ),
+        *(
+            b'{"a":1}}',
+            b'{"a":1',
+            b'{"a":1}{"a":1}',
+            b'{"a":1},',
+            b'{"a":1 "b":"x"}',
+            b'{"a":1,}',
+            b"{,}",
+            b'{"a"}',
+        ),
+        *(
+            b'{"a":01}',
+            b'{"a":1.}',
+            b'{"a":.5}',
+            b'{"a":-}',
+            b'{"a":+1}',
+            b'{"a":1e}',
+            b'{"a":0x1}',
+            b'{"a":1_0}',
+        ),
+        *(
+            b'{"a":NaN}',
+            b'{"a":tru}',
+            b'{"a":nul}',
+            b'{"a":truex}',
+            b'{"a":"x}',
+            b"{'a':1}",
+            b"{a:1}",
+            b'{"a":}',
+        ),
+        *(
+            b'{"a":"\\n"}',
+            b'{"\\u0061":1}',
+            b'{"a":"x\x01"}',
+            b'{"a":"\xff"}',
+            b'{"a":"\xc3"}',
+            b'{"a":"\xed\xa0\x80"}',
+        ),
+        *(
+            b'{"a":"\xf8\x88\x80\x80\x80"}',
+            b'{"a":"\xc0\x80"}',
+            b'{"a":1,"z":"\\q"}',
+            b'{"a":1,"z":"\\u12g4"}',
+        ),
         *(b'{"a":1,"z":"\\ud800"}', b'{"a":1,"z":[1,]}', b'{"a":1,"z":' + b"[" * 200 + b"]" * 200 + b"}"),
-        *(b'{"a":1,"z":{"y":}}', b'{"a":1,"z":nan}', b'{"a":1\x00}', b"\x00", b"\xef\xbb\xbf{}", b'"', b"\\", b"{"),
+        *(
+            b'{"a":1,"z":{"y":}}',
+            b'{"a":1,"z":nan}',
+            b'{"a":1\x00}',
+            b"\x00",
+            b"\xef\xbb\xbf{}",
+            b'"',
+            b"\\",
+            b"{",
+        ),
     ],
 )
 def test_irregular_lines(line: bytes) -> None:
@@ -75,19 +144,29 @@ def test_accepted_scalars() -> None:
 
 def test_exact_texts() -> None:
     root = record([exactly(b'["x", "y"]', "fields"), wanted("a", key="a")])
-    assert scan(root, b'{"fields":["x", "y"],"a":1}', b'{"a":2,"fields": ["x", "y"] }')[0] == {"a": ["1", "2"]}
+    assert scan(root, b'{"fields":["x", "y"],"a":1}', b'{"a":2,"fields": ["x", "y"] }')[0] == {
+        "a": ["1", "2"]
+    }
     for other in (b'["x","y"]', b'["x", "z"]', b'["x", "y"', b'["x", "y"]]', b"null", b""):
         assert scan(root, b'{"fields":' + other + b',"a":1}')[1] == []
 
 
 def test_cells() -> None:
     root = cells([wanted("a"), cells([wanted("b"), wanted("c")]), Node(Kind.VALUE)])
-    assert scan(root, b'[1,[2,3],4]', b' [ "x" , [ null , "" ] , "y" ] ')[0] == {
+    assert scan(root, b"[1,[2,3],4]", b' [ "x" , [ null , "" ] , "y" ] ')[0] == {
         "a": ["1", "x"],
         "b": ["2", None],
         "c": ["3", ""],
     }
-    for line in (b"[1,[2],4]", b"[1,[2,3],4,5]", b"[1,[2,3]]", b"[]", b"[1,[2,3],[4]]", b"[1,[2,3],4", b"[1 [2,3],4]"):
+    for line in (
+        b"[1,[2],4]",
+        b"[1,[2,3],4,5]",
+        b"[1,[2,3]]",
+        b"[]",
+        b"[1,[2,3],[4]]",
+        b"[1,[2,3],4",
+        b"[1 [2,3],4]",
+    ):
         assert scan(root, line)[1] == []
 
 
@@ -104,7 +183,20 @@ def test_csv_in_a_string() -> None:
         "a": ["1", "2", None, " 3 ", "NaN"],
         "b": ["x", "y", None, "é", "null"],
     }
-    for odd in ["", "\n", "1", "1,2,3", '1,"x"', "1,x\n\n", "\n1,x", "1,x\n2,y", "1,x\r\n", "1,\\", "\ufeff1,x", "1,\t"]:
+    for odd in [
+        "",
+        "\n",
+        "1",
+        "1,2,3",
+        '1,"x"',
+        "1,x\n\n",
+        "\n1,x",
+        "1,x\n2,y",
+        "1,x\r\n",
+        "1,\\",
+        "\ufeff1,x",
+        "1,\t",
+    ]:
         assert scan(CSV_ROOT, csv(odd))[1] == [], odd
     assert scan(CSV_ROOT, b'{"d":1}', b'{"d":"1,\\\\n"}', b'{"d":"1,x')[1] == []
 
@@ -113,7 +205,10 @@ JSON_ROOT = record([Node(Kind.JSON_TEXT, (record([wanted("a", key="a")]),), "d")
 
 
 def test_json_in_a_string() -> None:
-    lines = [json.dumps({"d": json.dumps({"z": [i, "\n"], "a": "x" * i}) + "\n" * (i % 2), "e": i}) for i in range(40)]
+    lines = [
+        json.dumps({"d": json.dumps({"z": [i, "\n"], "a": "x" * i}) + "\n" * (i % 2), "e": i})
+        for i in range(40)
+    ]
     lines[7] = '{"d":"{","e":1}'
     columns, found, left = scan(JSON_ROOT, *(line.encode() for line in lines))
     assert left == [7]
@@ -149,7 +244,9 @@ def test_very_short_lines() -> None:
 def test_as_many_members_as_there_are_bits() -> None:
     names = [f"m{i}" for i in range(MAX_MEMBERS)]
     root = record([wanted(name, key=name) for name in names])
-    lines = [json.dumps(dict.fromkeys(order, 1)).encode() for order in (names, names[::-1], names[:-1], names[1:])]
+    lines = [
+        json.dumps(dict.fromkeys(order, 1)).encode() for order in (names, names[::-1], names[:-1], names[1:])
+    ]
     assert scan(root, *lines)[1] == [0, 1]
     with pytest.raises(ValueError, match="members"):
         Scanner(Pattern(record([wanted(str(i), key=str(i)) for i in range(MAX_MEMBERS + 1)]), {}, {}))

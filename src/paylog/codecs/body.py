@@ -170,7 +170,7 @@ def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
 def _object(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
     if isinstance(values := document.get("values"), list):
         table = _fields_values(document.get("fields"), values)
-        yield from _with_meta(table, document.get("meta"), len(values))
+        yield from _with_meta(list(table), document.get("meta"))
         return
     for key in NESTING[1:-1]:
         if isinstance(rows := document.get(key), list):
@@ -192,12 +192,12 @@ def _fields_values(fields: Any, values: list[Any]) -> Iterator[tuple[tuple[str, 
 
 
 def _with_meta(
-    rows: Iterator[tuple[tuple[str, ...] | None, Any]], meta: Any, count: int
+    rows: list[tuple[tuple[str, ...] | None, Any]], meta: Any
 ) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
     """Rows with the cells of a row-aligned ``meta`` block (OpenScale) behind their own."""
     fields = meta.get("fields") if isinstance(meta, Mapping) else None
     values = meta.get("values") if isinstance(meta, Mapping) else None
-    if not isinstance(fields, list) or not isinstance(values, list) or len(values) != count:
+    if not isinstance(fields, list) or not isinstance(values, list) or len(values) != len(rows):
         yield from rows
         return
     for (names, cells), more in zip(rows, values, strict=True):

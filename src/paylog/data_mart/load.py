@@ -145,7 +145,7 @@ class Load:
             if ledger.supersede(self._connection, claimed, self._table):
                 self._superseded.append(claimed.object_id)
         target = ObjectLoad(item, claimed, self._table.model_schema, self._spill_if_full)
-        target.savepoint = True
+        target.savepoint = target.supersedes = True
         return target
 
     def _finish(self, target: ObjectLoad) -> None:

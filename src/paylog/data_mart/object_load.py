@@ -39,6 +39,7 @@ class ObjectLoad:
         self.reasons: Counter[str] = Counter()
         self.first_rejects: list[str] = []
         self.savepoint = False
+        self.supersedes = False
         self.buffered_rows = self.buffered_bytes = 0
         self._schema = model_schema.arrow_schema
         self._id_column = self._schema.get_field_index("_object_id")

@@ -153,7 +153,11 @@ def _two_sided(
 
 
 def _events(
-    kind: _MediaKind, records: list[_Record], positions: Sequence[int], block: RecordBlock, rejects: list[Reject]
+    kind: _MediaKind,
+    records: list[_Record],
+    positions: Sequence[int],
+    block: RecordBlock,
+    rejects: list[Reject],
 ) -> Events:
     captures: list[Any] = [record.captureData for record in records]
     requests: Any = _bodies([data.endpointInput.data for data in captures], kind[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,6 @@ def _flattened(nodes: list[Node], slots: list[str]) -> tuple[ctypes.Array[_Node]
         one.next_sibling = -1
     for node in nodes:
         children = [index[id(child)] for child in node.children]
-        for left, right in zip(children, children[1:], strict=False):
+        for left, right in pairwise(children):
             flat[left].next_sibling = right
     return flat, bytes(names)

@@ -1,0 +1,1 @@
+"""What the tests of exactly-once share: subscriptions, their runs, worker processes and the books kept."""

@@ -1,0 +1,92 @@
+"""Worker processes: each loads one planned batch and can be killed at any moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.synchronize import Barrier
+
+from exactly_once.runs import ingest_with_retries
+from paylog.connections import Connection, use_resolver
+from paylog.records import Receipt
+from paylog.subscription import Subscription
+
+# A server that has the libraries loaded and forks each worker: dozens of workers start in no time.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["paylog.decode", "paylog.data_mart", "paylog.pipeline"])
+
+
+@dataclass(frozen=True)
+class Task:
+    """One batch of one run, and what a worker needs to load it.
+
+    :param flush_rows: rows that are written at a time; small, so that a batch has many COPYs.
+    """
+
+    subscription: Subscription
+    run_id: str
+    batch_id: str
+    connections: Mapping[str, Connection]
+    flush_rows: int = 250
+    tries: int = 1
+
+
+class Worker:
+    """A process that loads one batch."""
+
+    def __init__(self, task: Task, barrier: Barrier | None = None) -> None:
+        ours, theirs = _PROCESSES.Pipe()
+        given = (task, theirs, barrier)
+        self._pipe = ours
+        self._process = _PROCESSES.Process(target=_work, args=given, daemon=True)
+        self._process.start()
+        theirs.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def join(self, seconds: float) -> bool:
+        """Wait; whether it ended."""
+        self._process.join(seconds)
+        return self._process.exitcode is not None
+
+    def outcome(self, seconds: float = 60) -> Receipt | str | None:
+        """The receipt, what went wrong, or None when the worker was killed."""
+        self._process.join(seconds)
+        assert self._process.exitcode is not None, "the worker hangs"
+        try:
+            outcome: Receipt | str | None = self._pipe.recv() if self._pipe.poll() else None
+        except EOFError:
+            outcome = None
+        self._pipe.close()
+        assert outcome is not None or self.killed, "the worker died without a word"
+        return outcome
+
+    @property
+    def killed(self) -> bool:
+        return self._process.exitcode == -signal.SIGKILL
+
+
+def barrier(parties: int) -> Barrier:
+    """A barrier for workers."""
+    return _PROCESSES.Barrier(parties)
+
+
+def _work(task: Task, pipe: Pipe, barrier: Barrier | None) -> None:
+    from paylog.data_mart import load
+
+    load.BUFFER_ROWS = task.flush_rows
+    use_resolver(dict(task.connections).__getitem__)
+    if barrier is not None:
+        barrier.wait(30)
+    try:
+        pipe.send(ingest_with_retries(task.subscription, task.run_id, task.batch_id, task.tries))
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")

@@ -1,0 +1,178 @@
+"""``kill -9`` at any moment of a load: when the rerun is done, the books are those of one clean run."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from exactly_once.books import assert_nothing_held, books
+from exactly_once.runs import clean_run, in_schema, plan, run, run_until_done
+from exactly_once.served_model import DATA_MART, DAY, LogFolder, churn, churn_log, credit, credit_log
+from exactly_once.wire import Point, Stage, Wire
+from exactly_once.worker import Task, Worker
+
+from paylog import pipeline
+from paylog.connections import Connection, parse, use_resolver
+from paylog.records import Receipt
+from paylog.subscription import Subscription
+from paylog.testing.postgres import EmbeddedPostgres
+from paylog.testing.scoring_logs import Defect, ScoringLog
+from paylog.testing.tcp_proxy import TcpProxy
+
+_DEFECTS = {
+    Defect.MALFORMED_JSON: 12,
+    Defect.TYPE_MISMATCH: 12,
+    Defect.MISSING_RESPONSE: 12,
+    Defect.DUPLICATE: 6,
+}
+_BEFORE_COMMIT = [stage for stage in Stage if stage not in (Stage.BEGUN, Stage.COMMITTED)]
+
+
+@dataclass
+class Site:
+    """Logs in a folder, a data mart, and the way to it that workers take."""
+
+    folder: LogFolder
+    data_mart: Connection
+    proxied: Connection
+    proxy: TcpProxy
+
+    def worker(self, subscription: Subscription, run_id: str, batch_id: str, point: Point | None) -> Worker:
+        """A worker that is killed when it reaches ``point``."""
+        started = threading.Event()
+
+        def strike() -> None:
+            assert started.wait(10)
+            worker.kill()
+
+        self.proxy.watch = Wire(point, strike)
+        connections = {DATA_MART: self.proxied, self.folder.connection.conn_id: self.folder.connection}
+        worker = Worker(Task(subscription, run_id, batch_id, connections))
+        started.set()
+        return worker
+
+
+@pytest.fixture
+def site(postgres: EmbeddedPostgres, empty_database: Connection, tmp_path: Path) -> Iterator[Site]:
+    folder = LogFolder(tmp_path)
+    known = {DATA_MART: empty_database, folder.connection.conn_id: folder.connection}
+    use_resolver(known.__getitem__)
+    assert postgres.port is not None
+    with TcpProxy(("127.0.0.1", postgres.port)) as proxy:
+        address = postgres.tcp_url(empty_database.schema, "postgres", port=proxy.port)
+        yield Site(folder, empty_database, parse(DATA_MART, address), proxy)
+    use_resolver(None)
+
+
+def wire_of(site: Site) -> Wire:
+    assert isinstance(site.proxy.watch, Wire)
+    return site.proxy.watch
+
+
+def undisturbed(site: Site, subscription: Subscription, batch_bytes: int) -> tuple[int, float]:
+    """Bytes that a worker sends to load a batch like those of the test, and the seconds that it takes."""
+    rehearsal = in_schema(subscription, "rehearsal")
+    run_id, batches = plan(rehearsal, batch_bytes=batch_bytes)
+    started = time.monotonic()
+    assert isinstance(site.worker(rehearsal, run_id, batches[1], None).outcome(), Receipt)
+    return wire_of(site).sent, time.monotonic() - started
+
+
+def repeated(log: ScoringLog, records: int) -> bytes:
+    """The first records of the log's first object, as one more object."""
+    data = next(log.objects()).data
+    lines = (gzip.decompress(data) if log.gzip else data).splitlines(keepends=True)[:records]
+    return gzip.compress(b"".join(lines)) if log.gzip else b"".join(lines)
+
+
+def load_under_fire(
+    site: Site, subscription: Subscription, planned: tuple[str, str], points: Sequence[Point | float]
+) -> list[Stage]:
+    """Load one batch with workers that are killed, one at each point, and a last one that is not.
+
+    :param points: of the conversation with PostgreSQL, or seconds after the start.
+    :returns: how far each killed worker was.
+    """
+    killed = []
+    for point in points:
+        worker = site.worker(subscription, *planned, point if isinstance(point, Point) else None)
+        if isinstance(point, float) and not worker.join(point):
+            worker.kill()
+        worker.outcome()
+        if worker.killed:
+            killed.append(wire_of(site).stage)
+    outcome = site.worker(subscription, *planned, None).outcome()
+    assert isinstance(outcome, Receipt), outcome
+    assert outcome.counts.balanced
+    return killed
+
+
+@pytest.mark.parametrize(
+    ("subscription", "log"),
+    [
+        (credit(), credit_log(records=4_000, rows_per_record=2, objects_count=6, defects=_DEFECTS)),
+        (churn(), churn_log(records=5_000, rows_per_record=2, objects_count=6, defects=_DEFECTS, gzip=True)),
+    ],
+    ids=["custom", "sagemaker"],
+)
+def test_killed_over_and_over(site: Site, subscription: Subscription, log: ScoringLog) -> None:
+    keys = site.folder.fill(log)
+    repeat = site.folder.write(keys[0].replace(".jsonl", "-again.jsonl"), repeated(log, records=100))
+    of_two = 2 * max(len(site.folder.read(key)) for key in keys) + len(site.folder.read(repeat))
+    expected = books(clean_run(subscription))
+    size, seconds = undisturbed(site, subscription, of_two)
+    dice = random.Random(20240304)
+    stages: list[Point | float] = [Point(stage) for stage in _BEFORE_COMMIT]
+    dice.shuffle(stages)
+    points: list[list[Point | float]] = [
+        [*stages, Point(Stage.COMMITTED)],
+        [Point(sent=int(size * dice.random())) for _ in range(5)],
+        [seconds * dice.random() for _ in range(3)],
+    ]
+
+    run_id, batches = plan(subscription, batch_bytes=of_two)
+    assert len(batches) == len(points)
+    killed: list[Stage] = []
+    for batch_id, some in zip(batches, points, strict=True):
+        killed += load_under_fire(site, subscription, (run_id, batch_id), some)
+    assert len(killed) >= 13
+    assert set(killed) >= {*_BEFORE_COMMIT, Stage.COMMITTED}
+
+    receipt = pipeline.reconcile(subscription, run_id, DAY)
+    planted = log.expected.counts
+    assert receipt.counts.balanced
+    assert receipt.counts.loaded == planted.loaded
+    assert receipt.counts.duplicate > planted.duplicate + 90
+    assert receipt.objects == len(keys) + 1
+    assert books(subscription) == expected
+    assert pipeline.plan(subscription, DAY).batches == []
+    assert_nothing_held()
+
+
+def test_killed_while_it_takes_the_place_of_an_older_version(site: Site) -> None:
+    """The rows of the old version are deleted and the new ones half written when the worker dies."""
+    subscription = credit()
+    key, other = site.folder.fill(credit_log(records=4_000, objects_count=2, defects=_DEFECTS))
+    run(subscription)
+    before = books(subscription)
+    lines = site.folder.lines(key)
+    site.folder.write(key, [*lines[500:], *lines[:20], *site.folder.lines(other)[:50]])
+    expected = books(clean_run(subscription)).without_origin()
+    assert expected.rows != before.without_origin().rows
+
+    run_id, batches = plan(subscription)
+    for point in (Point(Stage.COPYING), Point(Stage.LEDGER), Point(Stage.COMMIT_SENT)):
+        worker = site.worker(subscription, run_id, batches[0], point)
+        assert worker.outcome() is None
+        assert_nothing_held()
+        assert books(subscription) == before
+    load_under_fire(site, subscription, (run_id, batches[0]), [Point(Stage.COMMITTED)])
+    pipeline.reconcile(subscription, run_id, DAY)
+    assert run_until_done(subscription) == []
+    assert books(subscription).without_origin() == expected
