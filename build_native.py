@@ -21,7 +21,9 @@ FLAGS = ["-O3", "-shared", "-fPIC", "-Wall", "-Wextra"]
 
 def _system_compiler() -> list[str] | None:
     named = os.environ.get("CC", "").split()
-    found = next((c for c in (named[0] if named else "", "cc", "gcc", "clang") if c and shutil.which(c)), None)
+    found = next(
+        (c for c in (named[0] if named else "", "cc", "gcc", "clang") if c and shutil.which(c)), None
+    )
     return [found, *named[1:]] if found else None
 
 

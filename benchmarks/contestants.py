@@ -14,6 +14,7 @@ from benchmarks.payload_table import NAME, SCHEMA
 from benchmarks.server import Server
 from paylog.records import Counts
 
+START = "paylog, start of a process only"
 Prepare = Callable[[Server], None]
 _TABLE = f'"{SCHEMA}"."{NAME}"'
 
@@ -119,6 +120,16 @@ def paylog_again(source: Input) -> Contestant:
 
     loaded, read = source.expected.loaded, source.expected.read
     return Contestant("paylog, run again", argv, lambda server: None, loaded, read, counts=Counts())
+
+
+def paylog_start(source: Input) -> Contestant:
+    """The start of a paylog process, without any work; leaves the table as it is."""
+
+    def argv(server: Server) -> list[str]:
+        return python("benchmarks.paylog_load", server.dsn, source.logs, source.engine, "start")
+
+    loaded = source.expected.loaded
+    return Contestant(START, argv, lambda server: None, loaded, source.expected.read)
 
 
 def export(server: Server, rows: Path, parquet: Path) -> None:

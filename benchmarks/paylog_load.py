@@ -1,7 +1,8 @@
 """paylog over one log: plan, then ingest every batch in one or more worker processes, all guarantees on.
 
 Usage: ``python -m benchmarks.paylog_load DSN FOLDER custom|sagemaker WORKERS``; no workers: make the tables
-only. Prints its counts and the seconds of the work itself, without the interpreter's start, as JSON.
+only; ``start`` instead: start only. Prints its counts and the seconds of the work itself, without the
+interpreter's start, as JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,7 +24,6 @@ from paylog.records import Counts, Receipt
 from paylog.subscription import Subscription
 
 _WINDOW = pipeline.Window(START, END)
-_RUN = "bench"
 _RESPONSES = {
     "custom": {},
     "sagemaker": {"predicted_label": "prediction", "score": f"P({MODEL_SCHEMA.class_labels[1]})"},
@@ -62,23 +64,33 @@ def environment(dsn: str, folder: str) -> dict[str, str]:
     }
 
 
-def _ingest(engine: str, batch: pipeline.Batch) -> Receipt:
-    return pipeline.ingest(subscription(engine), batch, _RUN, _WINDOW)
+def _ingest(engine: str, run_id: str, batch: pipeline.Batch) -> Receipt:
+    return pipeline.ingest(subscription(engine), batch, run_id, _WINDOW)
 
 
 def load(engine: str, workers: int) -> Counts:
     """A whole run: everything that is not loaded yet, checked at the end; the sum of the receipts' counts."""
     plan = pipeline.plan(subscription(engine), _WINDOW)
+    ingest = partial(_ingest, engine, run_id := f"bench-{time.time_ns()}")
     counts = Counts()
     if workers == 1:
         for batch in plan.batches:
-            counts += _ingest(engine, batch).counts
+            counts += ingest(batch).counts
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for receipt in pool.map(_ingest, [engine] * len(plan.batches), plan.batches):
+            for receipt in pool.map(ingest, plan.batches):
                 counts += receipt.counts
-    pipeline.reconcile(subscription(engine), _RUN, _WINDOW)
+    pipeline.reconcile(subscription(engine), run_id, _WINDOW)
     return counts
+
+
+def _start() -> None:
+    """Import what a load imports, and no more."""
+    import pyarrow as pa
+
+    for name in ("paylog.decode", "paylog.data_mart"):
+        import_module(name)
+    pa.array([0])  # imports pandas, if that is installed
 
 
 if __name__ == "__main__":
@@ -86,6 +98,9 @@ if __name__ == "__main__":
     os.environ.update(environment(_dsn, _folder))
     if _workers == "0":
         pipeline.prepare(subscription(_engine))
+        sys.exit()
+    if _workers == "start":
+        _start()
         sys.exit()
     _began = time.perf_counter()
     _counts = load(_engine, int(_workers))

@@ -75,6 +75,7 @@ def _lane(server: Server, settings: Settings, engine: str) -> Lane:
         contestants.copy(rows, plain),
         contestants.paylog(plain, 1),
         contestants.paylog_again(plain),
+        contestants.paylog_start(plain),
         contestants.paylog(plain, 2),
         contestants.paylog(gzip, 1),
         contestants.paylog(gzip, 2),

@@ -31,6 +31,8 @@ _NOTES = f"""
 - CPU s/M: CPU seconds for a million records, client and PostgreSQL together;
   times \\copy is the ratio of that.
   The client's share includes the start of its interpreter; PostgreSQL's is that of all its processes.
+- "Start-up aside" takes off what the start of paylog's processes costs (imports, mostly): it is the same for
+  a thousand records and for a hundred million.
 - Everybody loads into a table of the same columns, `PRIMARY KEY (scoring_timestamp, _record_id)`, partitioned
   by month. \\copy gets the rows of paylog's own table, in the order in which paylog inserted them. PostgreSQL
   runs with its default, durable settings, without autovacuum; there is a CHECKPOINT before each run.

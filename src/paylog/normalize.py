@@ -193,9 +193,7 @@ class Normalizer:
     def _is_header(self, row: Row) -> bool:
         return all(row.get(f.name) == f.name for f in self.schema.features)
 
-    def _block(
-        self, events: Events, which: Indices, requests: Rows, responses: Rows, place: Place
-    ) -> Block:
+    def _block(self, events: Events, which: Indices, requests: Rows, responses: Rows, place: Place) -> Block:
         """One block of rows whose sides were zipped; ``which`` are their events."""
         counts = requests.row_counts() if requests.counts is not None else None
         owners = which if counts is None else np.repeat(which, counts)
@@ -279,9 +277,7 @@ class Normalizer:
         faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
         return times
 
-    def _row_ids(
-        self, events: Events, owners: Indices, numbers: Indices | None, place: Place
-    ) -> pa.Array:
+    def _row_ids(self, events: Events, owners: Indices, numbers: Indices | None, place: Place) -> pa.Array:
         item = place.item
         given = events.event_ids
         if isinstance(given, pa.Array):

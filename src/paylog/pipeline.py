@@ -205,9 +205,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
                 )
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
     counted = sum(count.stored or 0 for count in stored)
-    return RunReceipt.of(
-        subscription.id, run_id, window, receipts, counted=counted, complete_through=through
-    )
+    return RunReceipt.of(subscription.id, run_id, window, receipts, counted=counted, complete_through=through)
 
 
 def _complete_through(

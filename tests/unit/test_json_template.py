@@ -129,3 +129,16 @@ def test_what_is_no_json_is_never_read(cells: bytes) -> None:
 )
 def test_nothing_to_learn(body: bytes) -> None:
     assert learn(body, JSON, SIDE) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "odd"),
+    [
+        (b'{"features":[1,2]}', b'{"features":[1,2]},{"features":[3,4]}'),
+        (b'{"instances":[{"features":[1,2]}]}', b'{"instances":[{"features":[1,2]}\n{"features":[3,4]}]}'),
+    ],
+)
+def test_lines_have_no_commas_and_lists_have(body: bytes, odd: bytes) -> None:
+    template = learn(body, JSON, SIDE)
+    assert template is not None
+    assert table([body, odd], template)[1] == [1]

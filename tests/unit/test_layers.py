@@ -47,8 +47,7 @@ def test_only_its_own_room_imports(package: str) -> None:
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")
         for name in _imports(path)
-        if name.split(".")[0] == package
-        and not str(path.relative_to(SOURCE)).startswith(ALLOWED[package])
+        if name.split(".")[0] == package and not str(path.relative_to(SOURCE)).startswith(ALLOWED[package])
     ]
     assert not offenders
 

@@ -256,4 +256,3 @@ def as_rows(rows: list[Row], counts: list[int], side: Side) -> Rows:
             kind = pa.list_(pa.string()) if name in side.arrays else pa.string()
             columns[name] = pa.array([row.get(name) for row in rows], kind)
     return Rows(columns, len(counts), np.array(counts, np.int64))
-

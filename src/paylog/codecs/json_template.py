@@ -54,7 +54,8 @@ def learn(body: bytes, media: MediaType, side: Side) -> Template | None:
     except RejectedRecord:
         return None
     closing = b"]}" if opening.group(1) else b"]"
-    separators = tuple(closing + between + opening.group() for between in (b",", b", ", b"\n"))
+    commas = (b",", b", ") if body[: opening.start()].strip() else (b"\n",)  # rows of a list, or lines
+    separators = tuple(closing + comma + opening.group() for comma in commas)
     template = Template(body[: head.end()], body[len(inner) :], separators, names)
     return template if _reads_alike(template, body, media, side) else None
 

@@ -152,7 +152,7 @@ class DataMart:
     def advance_watermark(
         self, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int = 0
     ) -> Watermark:
-        """Note a window [start, end) as loaded; the watermark moves as far as there is no gap from ``since``."""
+        """Note a window [start, end) as loaded; the watermark moves as far as nothing is missing."""
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
             return watermark.advance(connection, subscription_id, window, since, late)
 
@@ -171,9 +171,7 @@ class DataMart:
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.states(connection, subscription_id, run_id)
 
-    def stored_counts(
-        self, subscription_id: str, run_id: str, most_rows: int = 100_000
-    ) -> list[StoredCount]:
+    def stored_counts(self, subscription_id: str, run_id: str, most_rows: int = 100_000) -> list[StoredCount]:
         """Ledger's and, for up to about ``most_rows``, the table's own row count of a run's live objects."""
         with self._sessions.transaction(f"count the rows of run {run_id!r}") as connection:
             # One snapshot for ledger and rows, whatever other loads commit in between.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredCount:
-    """Rows of one object: what its ledger entry says, and what the payload table holds (None: not counted)."""
+    """Rows of one object: by its ledger entry, and in the payload table (None: not counted)."""
 
     object_id: int
     uri: str

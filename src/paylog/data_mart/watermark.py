@@ -28,7 +28,11 @@ def read(connection: Connection, subscription_id: str) -> Watermark | None:
 
 
 def advance(
-    connection: Connection, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int
+    connection: Connection,
+    subscription_id: str,
+    window: tuple[datetime, datetime],
+    since: datetime,
+    late: int,
 ) -> Watermark:
     """Note that [start, end) was listed and loaded; the watermark is the end of what is without a gap.
 

@@ -110,7 +110,6 @@ class _Source:
             self.buffer.clear()
             self.buffer += held + (self.next_chunk() or b"")
 
-
     def peek_past_spaces(self) -> None:
         """Read on until the buffer holds more than white space."""
         while not self.ended and not self.buffer.strip(_SPACE):
