@@ -99,8 +99,8 @@ if __name__ == "__main__":
     if _workers == "0":
         pipeline.prepare(subscription(_engine))
         sys.exit()
+    _start()
     if _workers == "start":
-        _start()
         sys.exit()
     _began = time.perf_counter()
     _counts = load(_engine, int(_workers))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from paylog.native import library
+from paylog.native.scratch import Scratch
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
@@ -34,8 +35,11 @@ class _Column(ctypes.Structure):
     )
 
 
-def encode(batch: pa.RecordBatch) -> Iterator[memoryview]:
-    """Rows of ``batch`` in column order, without header and trailer, some thousands a buffer."""
+def encode(batch: pa.RecordBatch, scratch: Scratch | None = None) -> Iterator[memoryview]:
+    """Rows of ``batch`` in column order, without header and trailer, some thousands a buffer.
+
+    :param scratch: bytes that every buffer is written to, so that one is only good until the next.
+    """
     native = library()
     if native is None:
         yield _by_pgpq(batch)
@@ -45,7 +49,8 @@ def encode(batch: pa.RecordBatch) -> Iterator[memoryview]:
     for first in range(0, batch.num_rows, SLICE_ROWS):
         rows = min(SLICE_ROWS, batch.num_rows - first)
         pairs = zip(batch.columns, kinds, strict=True)
-        out = np.empty(16 + 2 * rows + sum(_most_bytes(*pair, first, rows) for pair in pairs), np.uint8)
+        most = 16 + 2 * rows + sum(_most_bytes(*pair, first, rows) for pair in pairs)
+        out = (scratch or Scratch(np.uint8)).of(most)
         size = native.paylog_copy_rows(
             columns,
             ctypes.c_int32(len(kinds)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg.errors import UniqueViolation
@@ -13,6 +14,7 @@ from paylog.data_mart.flush import in_time_order, months, without_repeats
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import quoted
 from paylog.errors import UnbalancedReceipt
+from paylog.native.scratch import Scratch
 
 # Bytes handed to libpq at a time.
 WRITE_BYTES = 512 * 1024
@@ -29,6 +31,7 @@ class PayloadWriter:
         self._table = table
         self._columns = ", ".join(quoted(column.name) for column in table.model_schema.columns)
         self._staging_left = 0
+        self._scratch = Scratch(np.uint8)
 
     def write(self, batches: Sequence[pa.RecordBatch], rows_of: Mapping[int, int]) -> Mapping[int, int]:
         """Insert the rows whose key is new.
@@ -90,7 +93,7 @@ class PayloadWriter:
             with cursor.copy(statement.encode()) as copy:
                 copy.write(binary_copy.HEADER)
                 for batch in batches:
-                    for rows in binary_copy.encode(batch):
+                    for rows in binary_copy.encode(batch, self._scratch):
                         for start in range(0, len(rows), WRITE_BYTES):
                             copy.write(rows[start : start + WRITE_BYTES])
                 copy.write(binary_copy.TRAILER)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from paylog.engines.documents import RecordBlock
 from paylog.native import library
 from paylog.native.pattern import MAX_MEMBERS, Kind, Node, Pattern
+from paylog.native.scratch import Scratch
 
 _IRREGULAR = 1
 # Shorter records than this on average cost a second scan.
@@ -45,7 +46,7 @@ class Scanned:
 
 
 class Scanner:
-    """Scans blocks by one pattern. Needs the native library."""
+    """Scans blocks by one pattern. Needs the native library. Not for use by several threads."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.pattern = pattern
@@ -61,16 +62,18 @@ class Scanner:
             if inner.slot is not None
         )
         self._nodes, self._names = _flattened(nodes, self._slots)
+        self._states, self._spans = Scratch(np.uint8), Scratch(np.int32)
+        self._unescaped = Scratch(np.uint8)
 
     def scan(self, block: RecordBlock) -> Scanned:
         """All lines of a block; notes in it how many they are."""
         data, slots = block.data, len(self._slots)
-        scratch = np.empty(len(data) if self._inner else 0, np.uint8)
+        scratch = self._unescaped.of(len(data) if self._inner else 0)
         most = len(data) // _LIKELY_RECORD + 1
         lines = -1
         while lines < 0:
-            states = np.empty(most, np.uint8)
-            spans = np.empty(most * slots * 2, np.int32)
+            states = self._states.of(most)
+            spans = self._spans.of(most * slots * 2)
             lines = _library().paylog_scan(
                 data,
                 ctypes.c_int64(len(data)),
