@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.payload_table import END, ENGINES, MODEL_SCHEMA, SCHEMA, START, SUBSCRIPTION
 from paylog import pipeline
+from paylog.cli.lean import without_pandas
 from paylog.records import Counts, Receipt
 from paylog.subscription import Subscription
 
@@ -90,16 +91,18 @@ def _start() -> None:
 
     for name in ("paylog.decode", "paylog.data_mart"):
         import_module(name)
-    pa.array([0])  # imports pandas, if that is installed
+    pa.array([0])
 
 
+without_pandas()  # as the command line does, in this process and in its workers
 if __name__ == "__main__":
     _dsn, _folder, _engine, _workers = sys.argv[1:]
     os.environ.update(environment(_dsn, _folder))
     if _workers == "0":
         pipeline.prepare(subscription(_engine))
         sys.exit()
-    _start()
+    if _workers in ("1", "start"):
+        _start()
     if _workers == "start":
         sys.exit()
     _began = time.perf_counter()

@@ -6,6 +6,7 @@ import typer
 
 from paylog.cli import check, plan, quarantine, run, status
 from paylog.cli.exit_code import EPILOG
+from paylog.cli.lean import without_pandas
 
 app = typer.Typer(
     name="paylog",
@@ -38,4 +39,5 @@ def _version(
 
 def main() -> None:
     """Entry point of ``paylog``."""
+    without_pandas()
     app()

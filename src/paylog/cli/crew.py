@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from paylog.cli.exit_code import ExitCode, debugging, describe
+from paylog.cli.lean import without_pandas
 from paylog.errors import (
     DecompressionLimitExceeded,
     ErrorBudgetExceeded,
@@ -243,6 +244,7 @@ def _listen(worker: _Worker, waiting: deque[str], listener: Listener) -> None:
 
 def _serve(work: Work, connection: Connection) -> None:
     """A worker process: load what is asked for until the other end closes."""
+    without_pandas()
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -152,7 +152,8 @@ class Load:
         if target.savepoint:
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
         self._finished.append(target)
-        self._spill_if_full(None)
+        # Records that an object holds twice are best written together: so rather between two objects.
+        self._spill_if_full(None, share=0.5)
 
     def _discard(self, target: ObjectLoad) -> None:
         if target.savepoint:
@@ -160,11 +161,11 @@ class Load:
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
         ledger.release(self._connection, target.object_id)
 
-    def _spill_if_full(self, current: ObjectLoad | None) -> None:
+    def _spill_if_full(self, current: ObjectLoad | None, share: float = 1.0) -> None:
         waiting = [*self._finished, *([current] if current else [])]
         if (
-            sum(target.buffered_rows for target in waiting) < BUFFER_ROWS
-            and sum(target.buffered_bytes for target in waiting) < BUFFER_BYTES
+            sum(target.buffered_rows for target in waiting) < share * BUFFER_ROWS
+            and sum(target.buffered_bytes for target in waiting) < share * BUFFER_BYTES
         ):
             return
         self._write_finished()
