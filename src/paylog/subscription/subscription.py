@@ -10,11 +10,13 @@ from pydantic import Field, StrictInt
 
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.logs import Logs
+from paylog.subscription.monitors import Fairness, Monitor, Requirement
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
 from paylog.subscription.quantities import Size
 from paylog.subscription.schedule import Schedule
 from paylog.subscription.section import Problem, Section
 from paylog.subscription.service_provider import ServiceProvider
+from paylog.subscription.training_data import TrainingDataReference
 
 if TYPE_CHECKING:
     from paylog.model_schema import ModelSchema
@@ -75,6 +77,16 @@ class Subscription(Section):
     batch: BatchLimits = Field(default_factory=BatchLimits, description="How the work is cut up.")
     error_budget: ErrorBudget = Field(
         default_factory=ErrorBudget, description="How many rejects are tolerable in a batch."
+    )
+    training_data: TrainingDataReference | None = Field(
+        default=None, description="Where the model's training data lives, in Db2 or object storage."
+    )
+    fairness: Fairness | None = Field(default=None, description="What the fairness monitor compares.")
+    monitors: tuple[Monitor, ...] = Field(default=(), description="Monitors that this subscription wants.")
+    require: tuple[Requirement, ...] = Field(
+        default=(),
+        description="What must be in order before payload records are loaded: [training_data] blocks "
+        "loading while a check of severity error stands.",
     )
 
     @cached_property
