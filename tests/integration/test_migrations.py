@@ -83,7 +83,9 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
         mart.setup()
         mart.ensure(owner)
         load(mart, owner, {item: [block(owner, range(5))]})
-        for statement in ("DROP TABLE {}.paylog_batch", "DROP TABLE {}.paylog_watermark",
+        for statement in ("DROP TABLE {0}.paylog_batch, {0}.paylog_watermark",
+                          "DROP TABLE {0}.paylog_payload_finding, {0}.paylog_training_check, "
+                          "{0}.paylog_training_profile",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, StrictInt
 
 from paylog.subscription.declared_schema import DeclaredSchema
+from paylog.subscription.judgement import Judgement
 from paylog.subscription.logs import Logs
 from paylog.subscription.monitors import Fairness, Monitor, Requirement
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
@@ -80,6 +81,9 @@ class Subscription(Section):
     )
     training_data: TrainingDataReference | None = Field(
         default=None, description="Where the model's training data lives, in Db2 or object storage."
+    )
+    judgement: Judgement = Field(
+        default_factory=Judgement, description="How far payload records may be from the training data."
     )
     fairness: Fairness | None = Field(default=None, description="What the fairness monitor compares.")
     monitors: tuple[Monitor, ...] = Field(default=(), description="Monitors that this subscription wants.")

@@ -1,4 +1,4 @@
-"""The distance of two histograms: Jensen–Shannon, freed of what chance adds to it."""
+"""The distance of two histograms: Jensen-Shannon, freed of what chance adds to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Counts = npt.NDArray[np.int64]
 
 
 def distance(reference: Counts, found: Counts) -> float:
-    """Jensen–Shannon distance of two histograms over the same bins: 0 for the same shares, 1 at most.
+    """Jensen-Shannon distance of two histograms over the same bins: 0 for the same shares, 1 at most.
 
     Not the population stability index: that is infinite where one side has an empty bin, as every unseen
     category makes one, and then says no more than which small number was put in its place. This one is
