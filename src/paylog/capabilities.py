@@ -10,15 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from paylog.errors import ConfigurationError
+from paylog.field import FieldType, Role
 from paylog.subscription.monitors import Monitor
 from paylog.subscription.names import Text
 from paylog.subscription.section import Problem, Section, did_you_mean, problems_of
 from paylog.subscription.yaml_document import YamlDocument
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
 
 RULES_VARIABLE = "PAYLOG_CAPABILITIES"
 DEFAULT_RULES = Path(__file__).with_suffix(".yaml")
@@ -128,3 +132,36 @@ def capabilities(path: Path | None = None) -> Capabilities:
         except ValidationError as error:
             mistakes = document.describe(problems_of(error))
     raise ConfigurationError(mistakes)
+
+
+def declared_facts(subscription: Subscription) -> dict[str, str]:
+    """What a subscription says of itself; ``training_data_status`` and ``payload`` are not among it."""
+    deployment, schema = subscription.deployment, subscription.declared_schema
+    reference, fairness = subscription.training_data, subscription.fairness
+    compared = {attribute.feature for attribute in fairness.attributes} if fairness else set()
+    boolean = any(f.type is FieldType.BOOLEAN for f in schema.fields if f.name in compared)
+    roles = {f.role for f in schema.fields}
+    facts = {
+        "asset_type": deployment.asset_type.value,
+        "input_data_type": deployment.input_data_type.value,
+        "problem_type": schema.problem_type.value,
+        "service_provider": subscription.service_provider.value,
+        "probability": "declared" if Role.PROBABILITY in roles else "missing",
+        "label": "declared" if Role.TARGET in roles else "missing",
+        "training_data": reference.type if reference else "none",
+        "fairness_attributes": "boolean" if boolean else "declared" if compared else "missing",
+    }
+    return facts | ({"framework": deployment.framework.lower()} if deployment.framework else {})
+
+
+def refusals(subscription: Subscription, rules: Capabilities) -> list[str]:
+    """Why monitors that the subscription wants cannot be had, whatever its training data is like."""
+    verdicts = rules.verdicts(declared_facts(subscription))
+    return [
+        f"{subscription.id}: monitors: {verdict.monitor.value} cannot be had. {rule.because} {rule.remedy} "
+        f"(rule {rule.id}; {rule.source})"
+        for verdict in verdicts
+        if verdict.monitor in subscription.monitors
+        for rule in verdict.rules
+        if rule.effect is Effect.UNAVAILABLE
+    ]

@@ -133,6 +133,11 @@ class DataMart:
         with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
             return ledger.stale_versions(connection, subscription_id)
 
+    def has_payload(self, subscription_id: str) -> bool:
+        """Whether any payload record is loaded."""
+        with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
+            return ledger.holds_rows(connection, subscription_id)
+
     def receipts(
         self, subscription_id: str, run_id: str | None = None, limit: int | None = 100
     ) -> list[Receipt]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, StrictInt
+from pydantic import Field, SerializerFunctionWrapHandler, StrictInt, model_serializer
 
 from paylog.subscription.names import Text
-from paylog.subscription.section import Problem, Section
+from paylog.subscription.section import Problem, Section, did_you_mean
 from paylog.subscription.training_data import FindingSeverity
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -44,6 +44,11 @@ class ColumnJudgement(Section):
     severity: FindingSeverity = Field(
         default=FindingSeverity.WARNING, description="Of this column's findings. ignore: it is not judged."
     )
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only what is given, since null means something."""
+        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
 
 
 class Judgement(Section):
@@ -93,3 +98,26 @@ class Judgement(Section):
             yield Problem(
                 ("gate",), "no finding can be an error: say severity: error, for all columns or for some"
             )
+
+
+def without_training_data(data: Mapping[Any, Any]) -> Iterator[Problem]:
+    """What a subscription asks for that takes training data, where it names none."""
+    usual = (None, Judgement(), Judgement().model_dump(mode="json"))
+    for key in ("require", "judgement"):
+        asked = data.get(key)
+        if data.get("training_data") is None and asked and asked not in usual:
+            yield Problem((key,), "there is no training data to hold anything against: declare training_data")
+
+
+def unknown_columns(data: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Columns to judge that the model schema does not have."""
+    judgement, schema = data.get("judgement"), data.get("model_schema")
+    columns = judgement.get("columns") if isinstance(judgement, Mapping) else None
+    fields = schema.get("fields") if isinstance(schema, Mapping) else None
+    if not isinstance(columns, Mapping) or not isinstance(fields, list | tuple):
+        return
+    names = [field.get("name") for field in fields if isinstance(field, Mapping)]
+    for column in columns:
+        if column not in names:
+            hint = did_you_mean(column, names)
+            yield Problem(("judgement", "columns", str(column)), f"{column!r} is no declared field{hint}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StrictInt
 
 from paylog.subscription.declared_schema import DeclaredSchema
-from paylog.subscription.judgement import Judgement
+from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
 from paylog.subscription.logs import Logs
 from paylog.subscription.monitors import Fairness, Monitor, Requirement
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
@@ -23,11 +24,36 @@ if TYPE_CHECKING:
     from paylog.model_schema import ModelSchema
 
 
+class AssetType(StrEnum):
+    """What is served, in OpenScale's words."""
+
+    MODEL = "model"
+    FUNCTION = "function"
+
+
+class InputDataType(StrEnum):
+    """What a request holds, in OpenScale's words."""
+
+    STRUCTURED = "structured"
+    UNSTRUCTURED_TEXT = "unstructured_text"
+    UNSTRUCTURED_IMAGE = "unstructured_image"
+
+
 class Deployment(Section):
     """The served endpoint of the model."""
 
     id: Text = Field(description="Id of the deployment, as the engine names it (SageMaker: the endpoint).")
     name: Text | None = Field(default=None, description="A name for people. Left out: the id.")
+    asset_type: AssetType = Field(
+        default=AssetType.MODEL, description="A model, or a Python function (which can have fewer monitors)."
+    )
+    input_data_type: InputDataType = Field(
+        default=InputDataType.STRUCTURED,
+        description="What a request holds: rows of features, text or images.",
+    )
+    framework: Text | None = Field(
+        default=None, description="What the model is made with, like xgboost, keras or spss, in lower case."
+    )
 
 
 class DataMartTarget(Section):
@@ -115,3 +141,5 @@ class Subscription(Section):
         sagemaker = ServiceProvider.AMAZON_SAGEMAKER
         if variant is not None and provider in set(ServiceProvider) - {sagemaker}:
             yield Problem(("logs", "variant"), f"only {sagemaker} has variants; remove it")
+        yield from without_training_data(data)
+        yield from unknown_columns(data)
