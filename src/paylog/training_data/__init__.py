@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from paylog.subscription.training_data import FindingSeverity as Severity
@@ -62,8 +62,10 @@ class TrainingData(Protocol):
         """Which data it is; may be asked before and after reading."""
         ...
 
-    def chunks(self) -> Iterator[pa.RecordBatch]:
-        """Batches of bounded size with all columns, typed as the store has them (CSV: text).
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Batches of bounded size, typed as the store has them (CSV: text).
+
+        :param columns: the columns wanted; None: all of them.
 
         Raises ``RetriableError`` when the connection is lost, ``StopError`` when the data cannot be read.
         """

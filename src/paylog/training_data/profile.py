@@ -86,7 +86,10 @@ class ColumnProfile:
     :param categories: text → count, most frequent first, then by name; for strings, booleans, the label,
         fairness attributes and fields that are declared categorical. At most 1,000; then it is empty and
         ``other`` is ``count``.
-    :param numeric_text: values of a text field that read as numbers.
+    :param numeric_text: values of a text field that read as numbers (0 when there are no categories).
+    :param damaged: texts that lost characters when they were converted (U+FFFD, U+001A) or were read in the
+        wrong encoding (``Ã¤`` for ``ä``).
+    :param same_as_label: rows in which the value is that of the label.
     """
 
     name: str
@@ -102,6 +105,8 @@ class ColumnProfile:
     categories: Mapping[str, int] = field(default_factory=dict)
     other: int = 0
     numeric_text: int = 0
+    damaged: int = 0
+    same_as_label: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +114,13 @@ class GroupProfile:
     """A fairness attribute's groups against the label.
 
     :param labels: ``"majority"`` | ``"minority"`` | ``"other"`` → class label (regression: ``"favourable"``,
-        ``"unfavourable"``, ``"other"``) → rows.
+        ``"unfavourable"``, ``"other"``) → rows. Rows without the feature or the label are left out.
+    :param values: value of the feature as text → class label → rows; empty beyond 1,000 values.
     """
 
     feature: str
     labels: Mapping[str, Mapping[str, int]]
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def rows(self, group: str) -> int:
         """Rows of ``majority``, ``minority`` or ``other``."""
