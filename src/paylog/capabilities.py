@@ -54,7 +54,7 @@ class Rule(Section):
     """One reason why some monitors cannot be had, or only in part."""
 
     id: Text
-    monitors: Annotated[tuple[Monitor, ...], Field(min_length=1)]
+    monitors: tuple[Monitor, ...]
     when: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
     effect: Effect
     because: Text
@@ -84,7 +84,7 @@ class Rule(Section):
 class Capabilities(Section):
     """The table of rules."""
 
-    monitors: Annotated[tuple[Monitor, ...], Field(min_length=1)] = tuple(Monitor)
+    monitors: tuple[Monitor, ...] = tuple(Monitor)
     rules: tuple[Rule, ...] = ()
 
     def verdicts(self, facts: Mapping[str, str]) -> list[Verdict]:

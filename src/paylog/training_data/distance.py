@@ -1,4 +1,4 @@
-"""The distance of two histograms: Jensen-Shannon, freed of what chance adds to it."""
+"""The distance of two histograms: Jensen-Shannon, without what chance may add to it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def distance(reference: Counts, found: Counts) -> float:
     finite, symmetric, and the one that OpenScale's own drift monitor reports for a feature (IBM, "Feature
     drift in Watson OpenScale drift v2 metrics").
 
-    Two samples of one population differ by chance. What chance adds to the divergence on average,
-    ``(bins - 1) (1 / n + 1 / m) / (8 ln 2)``, the χ² approximation, is taken off: so a small batch of a
-    feature with many categories does not look as if it had drifted.
+    Two samples of one population differ by chance. Of the divergence, what chance seldom exceeds is taken
+    off, so that a small batch of a feature with many categories does not look as if it had drifted:
+    ``(d + 3 √(2 d)) (1 / n + 1 / m) / (8 ln 2)`` with ``d = bins - 1``, which is mean and three standard
+    deviations of its χ² approximation. It vanishes with the rows.
 
     :param reference: counts of shape (bins,), not all zero.
     :param found: likewise.
@@ -29,8 +30,8 @@ def distance(reference: Counts, found: Counts) -> float:
     p, q = reference / n, found / m
     middle = (p + q) / 2
     divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
-    occupied = int(np.count_nonzero(middle))
-    chance = (occupied - 1) * (1 / n + 1 / m) / (8 * math.log(2))
+    freedom = int(np.count_nonzero(middle)) - 1
+    chance = (freedom + 3 * math.sqrt(2 * freedom)) * (1 / n + 1 / m) / (8 * math.log(2))
     return math.sqrt(min(1.0, max(0.0, divergence - chance)))
 
 

@@ -23,6 +23,8 @@ from paylog.training_data.tally import Tally, tally
 
 # Rows that are counted at a time: each kernel call costs some microseconds, whatever it counts.
 COUNTED_ROWS = 16_384
+# A distribution is judged from so many rows a bin on: with fewer the χ² approximation does not hold.
+ROWS_A_BIN = 10
 
 
 class PayloadCode(StrEnum):
@@ -155,7 +157,8 @@ class PayloadJudge:
 
     def _shifted(self, name: str, counted: Tally) -> Iterator[PayloadFinding]:
         limits, judged = self._judgement.limits(name), int(counted.found.sum())
-        if limits.distance is None or judged < self._judgement.min_rows or not counted.reference.sum():
+        enough = max(self._judgement.min_rows, ROWS_A_BIN * len(counted.reference))
+        if limits.distance is None or judged < enough or not counted.reference.sum():
             return
         apart = distance(counted.reference, counted.found)
         if apart > limits.distance:

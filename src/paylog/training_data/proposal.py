@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ _CANDIDATES = (
     FieldType.TIMESTAMP,
     FieldType.STRING,
 )
+_PLAIN = re.compile(r"[A-Za-z_]([A-Za-z0-9_ -]*[A-Za-z0-9_])?")
+_NO_TEXT = frozenset({"y", "n", "yes", "no", "true", "false", "on", "off", "null", "nan", "inf"})
 _MOST_VALUES = 1_000
 _LISTED = 20
 _MOST_LABELS = 50
@@ -109,7 +112,7 @@ def proposed_schema(data: TrainingData, label: str | None = None, most_rows: int
 def _look(data: TrainingData, most_rows: int) -> tuple[list[_Seen], int]:
     columns = [_Seen(column.name) for column in data.columns]
     rows = 0
-    for chunk in data.chunks():
+    for chunk in data.chunks([seen.name for seen in columns]):
         chunk = chunk.slice(0, most_rows - rows)
         for seen, column in zip(columns, chunk.columns, strict=True):
             seen.add(column)
@@ -181,5 +184,6 @@ def _output_lines(target: _Seen, names: Sequence[str]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar in a flow mapping: JSON's quoting is YAML's."""
-    return json.dumps(text, ensure_ascii=False)
+    """A YAML scalar in a flow mapping: quoted where YAML would take it for something else than text."""
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXT
+    return text if plain else json.dumps(text, ensure_ascii=False)
