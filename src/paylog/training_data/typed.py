@@ -61,6 +61,8 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_null(kind):
         return column.cast(pa.string())
     if pa.types.is_floating(kind):
+        if kind != pa.float64():  # the number that was written, 1.1, not the nearest one of few bits
+            column = column.cast(pa.float32()).cast(pa.string())
         column = column.cast(pa.float64())
         finite = pc.is_finite(column)
         return column if pc.all(finite).as_py() else pc.if_else(finite, column, pa.scalar(None, pa.float64()))
