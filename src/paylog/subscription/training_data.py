@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictInt, Tag
 
+from paylog.subscription.check_codes import CheckCode
 from paylog.subscription.names import BucketName, ConnectionId, Text
 from paylog.subscription.quantities import Size
 from paylog.subscription.schedule import Cron
@@ -86,7 +87,7 @@ class _Reference(Section):
         default=None, description="Refuse training data of more rows. Left out: no limit."
     )
     thresholds: Thresholds = Field(default_factory=Thresholds, description="From where on checks speak up.")
-    severity: dict[str, FindingSeverity] = Field(
+    severity: dict[CheckCode, FindingSeverity] = Field(
         default_factory=dict, description="Check code → error, warning or ignore, where not as paylog ships."
     )
 

@@ -152,7 +152,7 @@ def _of_service(connection: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
     service = connection.get("db2")
     if not isinstance(service, Mapping):
         raise _wrong(conn_id, "extra.connection holds no db2")
-    host = next(iter(service.get("hosts") or ()), {})
+    host: Mapping[str, Any] = next(iter(service.get("hosts") or ()), {})
     login = service.get("authentication") or {}
     certificate = (service.get("certificate") or {}).get("certificate_base64", "")
     return {

@@ -69,7 +69,8 @@ def _belongs(values: pa.Array, members: Members) -> NDArray[np.bool_]:
 
 def _objects(encoded: pa.DictionaryArray) -> NDArray[Any]:
     texts: NDArray[Any] = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
-    return texts[encoded.indices.to_numpy()]
+    codes: NDArray[np.int32] = encoded.indices.to_numpy()
+    return texts[codes]
 
 
 def _count(table: Table, rows: NDArray[Any], columns: NDArray[Any]) -> None:

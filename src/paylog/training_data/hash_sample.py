@@ -53,7 +53,8 @@ def _text(column: pa.Array) -> Hashes:
         column = column.dictionary_encode()
     words = column.dictionary.to_numpy(zero_copy_only=False).astype(object)
     hashes: Hashes = np.append(pd.util.hash_array(words, categorize=False), _NULL)
-    return hashes[column.indices.fill_null(len(words)).to_numpy()]
+    codes: NDArray[np.int32] = column.indices.fill_null(len(words)).to_numpy()
+    return hashes[codes]
 
 
 def _number(column: pa.Array) -> Hashes:
