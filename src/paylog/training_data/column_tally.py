@@ -21,7 +21,7 @@ from paylog.training_data.typed import TypedColumn
 CATEGORIES = 1000
 _DISTINCT = 4096
 _NUMBERS = (FieldType.INTEGER, FieldType.DOUBLE, FieldType.TIMESTAMP)
-_LOST = r"[\x{FFFD}\x{1A}]"
+_LOST = re.compile("[\ufffd\x1a]")
 _UTF8_READ_AS_LATIN = re.compile(r"[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u2122]")
 _MICROSECONDS = 1e6
 
@@ -88,17 +88,17 @@ class ColumnTally:
         return self._hashes.distinct if self._hashes else len(self._words or ())
 
     def _add_words(self, values: pa.Array) -> None:
-        counts = word_counts(values)
+        counts = _word_counts(values)
         if self._field.type is FieldType.STRING:
             self._damaged += _damaged(counts)
         if self._words is not None:
-            self._words.update({str(word): int(count) for word, count in counts.items()})
+            self._words.update(counts)
             if len(self._words) > CATEGORIES:
                 self._hashes = HashSample(_DISTINCT)
                 self._hashes.add(_hashes(self._words))
                 self._words = None
         elif self._hashes is not None:
-            self._hashes.add(_hashes(counts.index))
+            self._hashes.add(_hashes(counts))
 
     def _numeric_text(self, ranked: list[tuple[str, int]]) -> int:
         if self._field.type is not FieldType.STRING or not ranked:
@@ -123,23 +123,23 @@ def words(values: pa.Array) -> pa.DictionaryArray:
     return values.dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string()))
 
 
-def word_counts(values: pa.Array) -> pd.Series:
+def _word_counts(values: pa.Array) -> dict[str, int]:
     """Text → how often, without nulls."""
     encoded = words(values)
-    codes = encoded.indices.drop_null().to_numpy()
-    counts = np.bincount(codes, minlength=len(encoded.dictionary))
-    series = pd.Series(counts, index=encoded.dictionary.to_numpy(zero_copy_only=False).astype(object))
-    return series[series > 0]
+    counts = np.bincount(encoded.indices.drop_null().to_numpy(), minlength=len(encoded.dictionary))
+    return {
+        word: count
+        for word, count in zip(encoded.dictionary.to_pylist(), counts.tolist(), strict=True)
+        if count
+    }
 
 
 def _hashes(texts: Iterable[str]) -> Hashes:
     return cell_hashes(pa.array(list(texts), pa.string()), None)
 
 
-def _damaged(counts: pd.Series) -> int:
-    texts = pa.array(counts.index.to_numpy(), pa.string())
+def _damaged(counts: dict[str, int]) -> int:
+    texts = pa.array(counts, pa.string())
     if pc.all(pc.string_is_ascii(texts)).as_py() and not pc.any(pc.match_substring(texts, "\x1a")).as_py():
         return 0
-    lost = pc.match_substring_regex(texts, _LOST).to_numpy(zero_copy_only=False)
-    misread = np.array([bool(_UTF8_READ_AS_LATIN.search(text)) for text in texts.to_pylist()])
-    return int(counts.to_numpy()[lost | misread].sum())
+    return sum(n for text, n in counts.items() if _LOST.search(text) or _UTF8_READ_AS_LATIN.search(text))

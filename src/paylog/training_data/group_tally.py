@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -16,12 +15,13 @@ from paylog.training_data.profile import GroupProfile
 
 Members = tuple[Range | str | int, ...]
 Table = dict[str, dict[str, int]]
+Codes = NDArray[np.int64]
 
 _OTHER = "other"
 
 
 class GroupTally:
-    """Rows of each group and each value by class label."""
+    """Rows of each group, and of each value, by class label."""
 
     def __init__(self, attribute: FairnessAttribute, fairness: Fairness, regression: bool) -> None:
         self._feature = attribute.feature
@@ -33,52 +33,61 @@ class GroupTally:
 
     def add(self, feature: pa.Array, label: pa.Array) -> None:
         """One more chunk of both columns, typed."""
-        present = feature.is_valid().to_numpy(zero_copy_only=False)
-        present &= label.is_valid().to_numpy(zero_copy_only=False)
-        rows = pa.array(present)
-        feature, label = feature.filter(rows), label.filter(rows)
-        outcome = _named(label, self._outcomes) if self._outcomes else _objects(words(label))
-        _count(self._labels, _named(feature, self._groups), outcome)
-        if self._values is not None:
-            _count(self._values, _objects(words(feature)), outcome)
-            if len(self._values) > CATEGORIES:
-                self._values = None
+        present = pa.array(_valid(feature) & _valid(label))
+        feature, label = (_encoded(column.filter(present)) for column in (feature, label))
+        outcomes, columns = _coded(label, self._outcomes)
+        groups, rows = _coded(feature, self._groups)
+        if len(outcomes) > CATEGORIES:  # no classes: the checks of the label say so
+            return
+        _count(self._labels, (groups, rows), (outcomes, columns))
+        if self._values is None:
+            return
+        if len(feature.dictionary) <= CATEGORIES:
+            _count(self._values, _coded(feature, {}), (outcomes, columns))
+        if len(feature.dictionary) > CATEGORIES or len(self._values) > CATEGORIES:
+            self._values = None
 
     def profile(self) -> GroupProfile:
         """The counts."""
         return GroupProfile(self._feature, _plain(self._labels), _plain(self._values or {}))
 
 
-def _named(values: pa.Array, groups: dict[str, Members]) -> NDArray[Any]:
-    """The group that each value belongs to."""
-    names = np.full(len(values), _OTHER, dtype=object)
-    for name, members in groups.items():
-        names[_belongs(values, members)] = name
-    return names
+def _valid(column: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), bool)
 
 
-def _belongs(values: pa.Array, members: Members) -> NDArray[np.bool_]:
+def _encoded(column: pa.Array) -> pa.DictionaryArray:
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+
+
+def _coded(column: pa.DictionaryArray, groups: dict[str, Members]) -> tuple[Sequence[str], Codes]:
+    """Names, and for each row the place of its name: of its group, or without groups of its value."""
+    codes = column.indices.to_numpy().astype(np.int64)
+    texts = words(column.dictionary).cast(pa.string()).to_pylist()
+    if not groups:
+        return texts, codes
+    places = np.full(len(texts), len(groups), np.int64)
+    for place, members in enumerate(groups.values()):
+        places[_belongs(column.dictionary, texts, members)] = place
+    return [*groups, _OTHER], places[codes]
+
+
+def _belongs(values: pa.Array, texts: list[str], members: Members) -> NDArray[np.bool_]:
     if not isinstance(members[0], tuple):
-        return np.isin(_objects(words(values)), [str(member) for member in members])
-    if pa.types.is_dictionary(values.type) or pa.types.is_boolean(values.type):
+        return np.isin(texts, [str(member) for member in members])
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return np.zeros(len(values), bool)
     numbers = values.to_numpy()
     ranges = [member for member in members if isinstance(member, tuple)]
     return np.asarray(np.any([(numbers >= low) & (numbers <= high) for low, high in ranges], axis=0))
 
 
-def _objects(encoded: pa.DictionaryArray) -> NDArray[Any]:
-    texts: NDArray[Any] = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
-    codes: NDArray[np.int32] = encoded.indices.to_numpy()
-    return texts[codes]
-
-
-def _count(table: Table, rows: NDArray[Any], columns: NDArray[Any]) -> None:
-    if not len(rows):
-        return
-    counts = pd.DataFrame({"row": rows, "column": columns}).groupby(["row", "column"], observed=True).size()
-    for (row, column), count in counts.items():
-        table[str(row)][str(column)] += int(count)
+def _count(table: Table, rows: tuple[Sequence[str], Codes], columns: tuple[Sequence[str], Codes]) -> None:
+    (row_names, row), (column_names, column) = rows, columns
+    cells = np.bincount(row * len(column_names) + column)
+    for cell in np.flatnonzero(cells).tolist():
+        place, other = divmod(cell, len(column_names))
+        table[row_names[place]][column_names[other]] += int(cells[cell])
 
 
 def _plain(table: Table) -> Table:

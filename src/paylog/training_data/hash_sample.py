@@ -51,7 +51,7 @@ def _is_text(column: pa.Array) -> bool:
 def _text(column: pa.Array) -> Hashes:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    words = column.dictionary.to_numpy(zero_copy_only=False).astype(object)
+    words = column.dictionary.to_numpy(zero_copy_only=False)
     hashes: Hashes = np.append(pd.util.hash_array(words, categorize=False), _NULL)
     codes: NDArray[np.int32] = column.indices.fill_null(len(words)).to_numpy()
     return hashes[codes]
