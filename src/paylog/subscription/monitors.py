@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from paylog.subscription.names import Text
-from paylog.subscription.section import Problem, Section, problem
+from paylog.subscription.section import Problem, Section, did_you_mean, problem
 
 
 class Monitor(StrEnum):
@@ -109,3 +109,31 @@ def _apart(data: Mapping[Any, Any], one: str, other: str) -> Iterator[Problem]:
         yield Problem((other,), f"{one} and {other} must be of one kind: categories or ranges")
     elif any(holds(first, value) for value in second):
         yield Problem((other,), f"{one} and {other} overlap; a value belongs to one of them at most")
+
+
+def unknown_in_fairness(data: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Attributes that are no feature, and outcomes that are no class label, of a subscription as written."""
+    fairness, schema = (_as_written(data.get(key)) for key in ("fairness", "model_schema"))
+    fields = [_as_written(field) for field in _listed(schema.get("fields"))]
+    features = [f.get("name") for f in fields if f.get("role", "feature") == "feature"]
+    for index, attribute in enumerate(map(_as_written, _listed(fairness.get("attributes")))):
+        name = attribute.get("feature")
+        if features and isinstance(name, str) and name not in features:
+            guess = did_you_mean(name, features) or "; declare it in model_schema.fields"
+            yield Problem(("fairness", "attributes", index, "feature"), f"{name!r} is no feature{guess}")
+    labels = [str(label) for label in _listed(schema.get("class_labels"))]
+    for key in ("favourable", "unfavourable"):
+        for index, value in enumerate(_listed(fairness.get(key))):
+            if labels and not isinstance(value, list | tuple) and str(value) not in labels:
+                guess = did_you_mean(str(value), labels) or f"; they are {', '.join(labels)}"
+                yield Problem(("fairness", key, index), f"{str(value)!r} is no class label{guess}")
+
+
+def _as_written(section: object) -> Mapping[Any, Any]:
+    if isinstance(section, Section):
+        return section.model_dump(by_alias=True)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _listed(values: object) -> Sequence[Any]:
+    return values if isinstance(values, list | tuple) else ()

@@ -12,7 +12,7 @@ from pydantic import Field, StrictInt
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
 from paylog.subscription.logs import Logs
-from paylog.subscription.monitors import Fairness, Monitor, Requirement
+from paylog.subscription.monitors import Fairness, Monitor, Requirement, unknown_in_fairness
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
 from paylog.subscription.quantities import Size
 from paylog.subscription.schedule import Schedule
@@ -143,3 +143,4 @@ class Subscription(Section):
             yield Problem(("logs", "variant"), f"only {sagemaker} has variants; remove it")
         yield from without_training_data(data)
         yield from unknown_columns(data)
+        yield from unknown_in_fairness(data)

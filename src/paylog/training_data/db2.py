@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,6 +42,13 @@ _COLUMNS = sa.text(
 _ALTERED = sa.text("SELECT alter_time FROM syscat.tables WHERE tabschema = :schema AND tabname = :table")
 
 
+def current_schema(connection: Connection) -> str:
+    """The schema of the login, by signing in. Raises what ``Db2Table`` raises."""
+    credentials = db2_credentials(connection)
+    with _connected(credentials, connection.conn_id, _address(credentials)) as db:
+        return _current_schema(db)
+
+
 class Db2Table:
     """Rows of one table or view.
 
@@ -57,8 +64,8 @@ class Db2Table:
         self._credentials = db2_credentials(connection)
         self._conn_id = connection.conn_id
         self._rows: int | None = None
-        where = f"db2://{self._credentials.host}/{self._credentials.database}"
-        with self._connected(where) as db:
+        where = _address(self._credentials)
+        with _connected(self._credentials, self._conn_id, where) as db:
             self._schema, self._table = _found(db, reference, where)
             self.location = f"db2://{self._schema}.{self._table}"
             columns = _columns(db, self._schema, self._table)
@@ -73,7 +80,7 @@ class Db2Table:
     @property
     def version(self) -> DataVersion:
         """The table's alter time, where the catalog has it, and its row count."""
-        with self._connected(self.location) as db:
+        with self._connected() as db:
             rows = self._rows
             if rows is None:
                 rows = db.exec_driver_sql(f"SELECT COUNT(*) FROM {self._quoted_table}").scalar_one()
@@ -89,7 +96,7 @@ class Db2Table:
         names = list(self._originals) if columns is None else list(columns)
         quoted = ", ".join(_quoted(self._originals[name][0]) for name in names)
         rows_read = 0
-        with self._connected(self.location) as db:
+        with self._connected() as db:
             result = db.exec_driver_sql(f"SELECT {quoted or 1} FROM {self._quoted_table} FOR READ ONLY")
             while rows := result.fetchmany(_ROWS):
                 rows_read += len(rows)
@@ -108,15 +115,23 @@ class Db2Table:
         arrays = [_array(values, kind) for values, kind in zip(cells, kinds, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, names)
 
-    @contextmanager
-    def _connected(self, where: str) -> Iterator[sa.Connection]:
-        with _engine(self._credentials) as engine, explained(where, self._conn_id):
-            connection = engine.connect()
-            try:
-                yield connection
-            finally:
-                with suppress(sa.exc.DBAPIError):  # of a connection that is gone already
-                    connection.close()
+    def _connected(self) -> AbstractContextManager[sa.Connection]:
+        return _connected(self._credentials, self._conn_id, self.location)
+
+
+@contextmanager
+def _connected(credentials: Db2Credentials, conn_id: str, where: str) -> Iterator[sa.Connection]:
+    with _engine(credentials) as engine, explained(where, conn_id):
+        connection = engine.connect()
+        try:
+            yield connection
+        finally:
+            with suppress(sa.exc.DBAPIError):  # of a connection that is gone already
+                connection.close()
+
+
+def _address(credentials: Db2Credentials) -> str:
+    return f"db2://{credentials.host}/{credentials.database}"
 
 
 @contextmanager
@@ -155,8 +170,7 @@ def _driver() -> Any:
 
 def _found(db: sa.Connection, reference: Db2Reference, where: str) -> tuple[str, str]:
     """Schema and table as the catalog spells them."""
-    schema = reference.schema_name or str(db.exec_driver_sql("VALUES CURRENT SCHEMA").scalar_one()).strip()
-    table = reference.table
+    schema, table = reference.schema_name or _current_schema(db), reference.table
     rows = db.execute(_TABLES, {"a": schema, "b": schema.upper()})
     names = {(str(s).strip(), str(t)) for s, t in rows}
     spellings = [(s, t) for s in (schema, schema.upper()) for t in (table, table.upper())]
@@ -169,6 +183,10 @@ def _found(db: sa.Connection, reference: Db2Reference, where: str) -> tuple[str,
         raise ObjectNotFound(f"{where}: schema {schema!r} has no tables{near}: mend training_data.schema")
     near = did_you_mean(table, [t for _, t in names])
     raise ObjectNotFound(f"{where}: no table {table!r} in schema {schema!r}{near}: mend training_data.table")
+
+
+def _current_schema(db: sa.Connection) -> str:
+    return str(db.exec_driver_sql("VALUES CURRENT SCHEMA").scalar_one()).strip()
 
 
 def _columns(db: sa.Connection, schema: str, table: str) -> list[tuple[str, str]]:
