@@ -142,7 +142,7 @@ def _print_check(subscription_id: str, stored: StoredCheck) -> None:
 def _print_history(
     subscription: Subscription, stored: list[StoredCheck], unlike: list[StoredFinding]
 ) -> None:
-    if not stored:
+    if not stored or subscription.training_data is None:
         known = "never checked" if subscription.training_data else "none declared"
         typer.echo(f"{subscription.id}  training data: {known}")
         return

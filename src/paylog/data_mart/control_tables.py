@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
+from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
 HEAD = "0003"
 VERSION_TABLE = "paylog_alembic_version"
@@ -189,7 +189,8 @@ training_profiles = Table(
     _name("content_hash"),
     _name("schema_version"),
     Column("rows", BigInteger, nullable=False),
-    Column("document", JSONB, nullable=False),
+    # Not JSONB, which forgets the order of keys: categories are by frequency.
+    Column("document", JSON, nullable=False),
     _time("created_at", nullable=False, default="now()"),
     Index(None, "subscription_id", "profile_id"),
 )

@@ -40,7 +40,11 @@ class StoredCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"checked_at": self.checked_at.isoformat()}
+        return asdict(self) | {
+            "status": self.status.value,
+            "findings": [asdict(f) | {"severity": f.severity.value} for f in self.findings],
+            "checked_at": self.checked_at.isoformat(),
+        }
 
     def severe(self, severity: Severity) -> list[Finding]:
         """The findings of one severity."""
@@ -67,7 +71,7 @@ def write(
             profile_id=profile_id,
             schema_version=subscription.model_schema.version,
             status=result.status.value,
-            findings=[asdict(finding) for finding in result.findings],
+            findings=[asdict(f) | {"severity": f.severity.value} for f in result.findings],
             seconds=seconds,
         )
     )

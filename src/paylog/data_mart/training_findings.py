@@ -41,7 +41,10 @@ class StoredFinding:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"created_at": self.created_at.isoformat()}
+        return asdict(self) | {
+            "severity": self.severity.value,
+            "created_at": self.created_at.isoformat(),
+        }
 
 
 def write(

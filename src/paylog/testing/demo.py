@@ -22,6 +22,7 @@ from paylog.errors import PaylogError, StopError
 from paylog.records import Counts
 from paylog.testing.airflow_api import FINISHED, AirflowApi
 from paylog.testing.demo_logs import DAYS, demo_logs, write_demo_logs
+from paylog.testing.demo_training import PLANTED, write_training_data
 from paylog.testing.stack import Stack
 
 PORT = 8080
@@ -59,13 +60,17 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         with _step("Start PostgreSQL, the object store and Airflow"):
             stack.start()
-        with _step("Write scoring logs of two models to the object store") as said:
+        with _step("Write scoring logs and training data of two models") as said:
             said.append("{} objects, {} of them new".format(*write_demo_logs(stack.object_store.client)))
+            write_training_data(stack.object_store.client)
         with _step("Wait for Airflow"):
             api = stack.wait_ready()
+        with _step("Check the training data"):
+            checks = _check_training_data(stack, api)
         with _step("Run the DAGs: plan, ingest, reconcile"):
-            runs = _run_dags(stack, api)
-        right = _show(stack, api, runs)
+            wanted = {f"paylog__{day.subscription_id}": day.subscription_id for day in demo_logs()}
+            runs = _run_dags(stack, api, wanted, _WINDOW)
+        right = _show_training_data(checks) & _show(stack, api, runs)
         out.print(f"\n{time.monotonic() - started:.0f} s from start to receipts.")
         if not options.once:
             _stay(stack)
@@ -75,11 +80,28 @@ def _demo(options: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _run_dags(stack: Stack, api: AirflowApi) -> dict[str, str]:
-    """Subscription id → id of its finished run over the days of the demo."""
-    wanted = {f"paylog__{day.subscription_id}": day.subscription_id for day in demo_logs()}
+def _check_training_data(stack: Stack, api: AirflowApi) -> dict[str, dict[str, Any]]:
+    """Subscription id → the check that its training data's DAG made."""
+    wanted = {f"paylog_training_data__{name}": name for name in PLANTED if name in _with_training_data(stack)}
+    runs = _run_dags(stack, api, wanted, {})
+    return {
+        name: api.xcom(f"paylog_training_data__{name}", run, "check", "check") for name, run in runs.items()
+    }
+
+
+def _with_training_data(stack: Stack) -> set[str]:
+    from paylog.subscription import load_subscriptions
+
+    return {s.id for s in load_subscriptions(stack.subscriptions) if s.training_data is not None}
+
+
+def _run_dags(stack: Stack, api: AirflowApi, wanted: dict[str, str], conf: dict[str, Any]) -> dict[str, str]:
+    """Subscription id → id of the finished run of its DAG.
+
+    :param wanted: DAG id → subscription id.
+    """
     stack.wait(lambda: set(wanted) <= api.dags(), what="the DAGs to be parsed")
-    runs = {dag_id: api.trigger(dag_id, conf=_WINDOW) for dag_id in wanted}
+    runs = {dag_id: api.trigger(dag_id, conf=conf) for dag_id in wanted}
     for dag_id in wanted:
         api.unpause(dag_id)
     for dag_id, run_id in runs.items():
@@ -97,6 +119,21 @@ def _wait_for_run(stack: Stack, api: AirflowApi, dag_id: str, run_id: str) -> No
         raise StopError(
             f"{dag_id} failed in {', '.join(failed)}: see the task's log in {stack.airflow.logs / 'tasks'}"
         )
+
+
+def _show_training_data(checks: dict[str, dict[str, Any]]) -> bool:
+    """Print what was found in the training data; whether that is what was planted."""
+    table = _table("Training data", ["subscription"])
+    for name in ("rows", "status", "found", "planted"):
+        table.add_column(name, justify="right" if name == "rows" else "left")
+    right = True
+    for name, check in checks.items():
+        found = [finding["code"] for finding in check["findings"]]
+        right = right and found == PLANTED[name]
+        cells = [", ".join(codes) or "nothing" for codes in (found, PLANTED[name])]
+        table.add_row(name, f"{check['rows'] or 0:,}", check["status"], *cells)
+    out.print(table)
+    return right
 
 
 def _show(stack: Stack, api: AirflowApi, runs: dict[str, str]) -> bool:

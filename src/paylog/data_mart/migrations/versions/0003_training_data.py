@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 revision = "0003"
 down_revision = "0002"
@@ -32,7 +32,7 @@ def create_profiles() -> None:
         sa.Column("content_hash", sa.Text, nullable=False),
         sa.Column("schema_version", sa.Text, nullable=False),
         sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.Column("document", JSONB, nullable=False),
+        sa.Column("document", JSON, nullable=False),
         sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
         sa.PrimaryKeyConstraint("profile_id", name="paylog_training_profile_pkey"),
     )
