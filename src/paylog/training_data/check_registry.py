@@ -12,7 +12,7 @@ from paylog.subscription import Subscription
 from paylog.subscription.check_codes import CheckCode
 from paylog.subscription.training_data import FindingSeverity, Thresholds
 from paylog.training_data.findings import Finding
-from paylog.training_data.profile import ColumnProfile, Profile
+from paylog.training_data.profile import ColumnProfile, Profile, letters
 
 _SHOWN = 5
 _LONGEST = 40
@@ -48,6 +48,12 @@ class Evidence:
     def label(self) -> Field | None:
         """The declared label: the field with the role ``target``."""
         return next(iter(self.schema.of_role(Role.TARGET)), None)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether any column has the name of a declared field, in whatever spelling."""
+        declared = {letters(field.name) for field in self.schema.fields}
+        return any(letters(column.name) in declared for column in self.profile.found)
 
     @property
     def is_regression(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from csv import reader
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from pyarrow import csv
 from paylog.errors import StopError
 
 _BLOCK = 4 << 20
+_SHOWN = 6
 _UTF8 = {"utf-8", "utf-8-sig", "ascii"}
 
 
@@ -39,18 +39,17 @@ def csv_batches(stream: Iterator[bytes], uri: str, dialect: CsvDialect) -> Itera
 
     :raises StopError: not the encoding, a line with too many or too few cells, a name twice.
     """
-    file, rows = _Stream(stream, dialect.encoding), _RowGuard()
+    file = _Stream(stream, dialect.encoding)
     names = _names(file, uri, dialect)
-    reading = csv.ReadOptions(
-        use_threads=False,
-        block_size=_BLOCK,
-        column_names=names,
-        skip_rows=0 if dialect.names else 1,
-    )
+    rows = _RowGuard(header=not dialect.names)
     try:
+        if not dialect.names:
+            file.skip_line()
+        if not file.peek():
+            return
         yield from csv.open_csv(
             pa.PythonFile(file, "r"),
-            reading,
+            csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names),
             csv.ParseOptions(
                 delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=rows.refuse
             ),
@@ -62,8 +61,7 @@ def csv_batches(stream: Iterator[bytes], uri: str, dialect: CsvDialect) -> Itera
             ),
         )
     except pa.ArrowInvalid as fault:
-        if "Empty CSV file" not in str(fault):
-            raise _explained(fault, rows, uri, dialect) from None
+        raise _explained(fault, rows, uri, dialect) from None
     except UnicodeError:
         raise _wrong_encoding(uri, dialect) from None
 
@@ -71,11 +69,12 @@ def csv_batches(stream: Iterator[bytes], uri: str, dialect: CsvDialect) -> Itera
 class _RowGuard:
     """Notes what is wrong with a line without its text, which pyarrow's message holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, header: bool) -> None:
         self.fault = ""
+        self._before = int(header)
 
     def refuse(self, row: csv.InvalidRow) -> str:
-        where = f"line {row.number}" if row.number is not None else "a line"
+        where = f"line {row.number + self._before}" if row.number is not None else "a line"
         self.fault = f"{where} has {row.actual_columns} cells, {row.expected_columns} expected"
         return "error"
 
@@ -108,6 +107,10 @@ class _Stream(io.RawIOBase):
             self._ahead += self._recoded(chunk)
         return self._ahead.partition(b"\n")[0].rstrip(b"\r")
 
+    def skip_line(self) -> None:
+        """Take the line that ``peek_line`` showed."""
+        self._ahead = self._ahead.partition(b"\n")[2]
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         taken = self.peek()[: len(buffer)]
         buffer[: len(taken)] = taken
@@ -129,8 +132,12 @@ def _names(file: _Stream, uri: str, dialect: CsvDialect) -> list[str]:
     except UnicodeError:
         raise _wrong_encoding(uri, dialect) from None
     names = list(dialect.names) or next(reader([line], delimiter=dialect.delimiter), [])
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise StopError(f"{uri}: the header names {twice} more than once; rename or remove the columns")
+    if len(set(names)) < len(names):  # what is taken for names may be values: they are not shown
+        twice = [str(n) for n, name in enumerate(names, start=1) if names.count(name) > 1]
+        raise StopError(
+            f"{uri}: columns {', '.join(twice[:_SHOWN])} share a name: is there a header (else say header: "
+            "false)? Rename or remove them"
+        )
     return names
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from paylog.model_schema import Role
 from paylog.subscription.check_codes import CheckCode
 from paylog.training_data.check_registry import Evidence, Fault, error, share, warning
-from paylog.training_data.profile import ColumnProfile
+from paylog.training_data.profile import ColumnProfile, letters
 
 
 @error(CheckCode.LABEL_NOT_DECLARED, of_rows=False)
@@ -21,7 +21,7 @@ def _label_not_declared(evidence: Evidence) -> Iterator[Fault]:
 def _label_missing(evidence: Evidence) -> Iterator[Fault]:
     label = evidence.label
     found = [column.name for column in evidence.profile.found]
-    if label is None or label.name in found or _letters(label.name) in map(_letters, found):
+    if label is None or not evidence.has_names or letters(label.name) in map(letters, found):
         return
     remedy = "add the label, or mend the name of the field with the role target"
     yield Fault(label.name, "the label column", "none of this name", remedy)
@@ -149,7 +149,3 @@ def _classes(evidence: Evidence) -> tuple[ColumnProfile | None, list[str]]:
 
 def _listed(labels: list[str]) -> str:
     return ", ".join(map(repr, labels))
-
-
-def _letters(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())

@@ -134,7 +134,8 @@ class Profile:
     :param rows: rows profiled.
     :param rows_read: rows of the data; more than ``rows`` when a sample is profiled.
     :param columns: the declared fields that the data has, in declared order.
-    :param found: all columns of the data, in the data's order.
+    :param found: all columns of the data, in the data's order; ``column 1``, ``column 2`` … where none has a
+        declared name, since they may be values.
     :param duplicate_rows: rows that repeat another one in all declared fields; exact up to 1,000,000
         distinct rows, else an estimate.
     :param content_hash: 32 hex digits over the multiset of rows (declared fields by name).
@@ -192,3 +193,8 @@ def _numeric(document: Mapping[str, Any]) -> NumericProfile:
     sequences = {key: tuple(document[key]) for key in ("edges", "counts")}
     quarters = tuple(Quarter(**quarter) for quarter in document["quarters"])
     return NumericProfile(**dict(document) | sequences | {"quarters": quarters})
+
+
+def letters(name: str) -> str:
+    """A name without what people write differently: case, spaces, punctuation."""
+    return "".join(c for c in name.casefold() if c.isalnum())

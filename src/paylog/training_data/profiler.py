@@ -16,7 +16,7 @@ from paylog.training_data import TrainingData
 from paylog.training_data.column_tally import ColumnTally
 from paylog.training_data.group_tally import GroupTally
 from paylog.training_data.hash_sample import Hashes, HashSample, cell_hashes, mixed, salt
-from paylog.training_data.profile import Profile
+from paylog.training_data.profile import Profile, SourceColumn, letters
 from paylog.training_data.typed import TypedColumn, typed
 
 _ROWS = 1 << 20
@@ -78,7 +78,7 @@ class _Tally:
             rows=self._rows.total,
             rows_read=self._read,
             columns=tuple(column.profile() for column in self._columns),
-            found=self._data.columns,
+            found=self._found,
             content_hash=self._content_hash(),
             duplicate_rows=self._rows.repeated,
             schema_version=self._subscription.model_schema.version,
@@ -87,6 +87,15 @@ class _Tally:
             sample_share=sample.share if sample else None,
             sample_seed=sample.seed if sample else None,
         )
+
+    @property
+    def _found(self) -> tuple[SourceColumn, ...]:
+        columns = self._data.columns
+        declared = {letters(field.name) for field in self._subscription.model_schema.fields}
+        if any(letters(column.name) in declared for column in columns):
+            return columns
+        # A file without a header has values where its names should be.
+        return tuple(SourceColumn(f"column {n}", column.type) for n, column in enumerate(columns, start=1))
 
     def _count(self, columns: dict[str, TypedColumn], cells: dict[str, Hashes], rows: Hashes) -> None:
         self._rows.add(rows)

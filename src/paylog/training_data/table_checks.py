@@ -8,6 +8,7 @@ from paylog.model_schema import Role
 from paylog.subscription.check_codes import CheckCode
 from paylog.subscription.section import did_you_mean
 from paylog.training_data.check_registry import Evidence, Fault, error, share, warning
+from paylog.training_data.profile import letters
 
 
 @error(CheckCode.EMPTY, of_rows=False)
@@ -40,15 +41,26 @@ def _rows_changed(evidence: Evidence) -> Iterator[Fault]:
 @warning(CheckCode.DUPLICATE_ROWS)
 def _duplicate_rows(evidence: Evidence) -> Iterator[Fault]:
     rows, repeated = evidence.profile.rows, evidence.profile.duplicate_rows
-    if repeated > evidence.thresholds.duplicates * rows:
+    if evidence.profile.columns and repeated > evidence.thresholds.duplicates * rows:
         expected = f"at most {100 * evidence.thresholds.duplicates:.3g} % repeated rows"
         yield Fault(None, expected, share(repeated, rows), "was a part written or loaded twice?")
+
+
+@error(CheckCode.HEADER_MISSING, of_rows=False)
+def _header_missing(evidence: Evidence) -> Iterator[Fault]:
+    if evidence.profile.found and not evidence.has_names:
+        yield Fault(
+            None,
+            "columns with the names of the model schema",
+            f"{len(evidence.profile.found):,} columns, none of them with such a name",
+            "is there a header, and is training_data.delimiter right? Without one say header: false",
+        )
 
 
 @error(CheckCode.COLUMN_MISSING, of_rows=False)
 def _column_missing(evidence: Evidence) -> Iterator[Fault]:
     found = _found(evidence)
-    for feature in evidence.schema.features:
+    for feature in evidence.schema.features if evidence.has_names else ():
         if feature.name not in found and _respelled(feature.name, evidence) is None:
             near = did_you_mean(feature.name, _undeclared(evidence))
             remedy = "add the column, or remove the feature from the model schema"
@@ -68,7 +80,7 @@ def _column_name(evidence: Evidence) -> Iterator[Fault]:
 def _column_extra(evidence: Evidence) -> Iterator[Fault]:
     fields = (*evidence.schema.features, *evidence.schema.of_role(Role.TARGET))
     respelled = {_respelled(field.name, evidence) for field in fields}
-    for name in _undeclared(evidence):
+    for name in _undeclared(evidence) if evidence.has_names else ():
         if name not in respelled:
             remedy = "declare it in the model schema (role feature or meta-field), or remove it from the data"
             yield Fault(name, "only columns of the model schema", "this one", remedy)
@@ -104,8 +116,4 @@ def _respelled(name: str, evidence: Evidence) -> str | None:
     found = _found(evidence)
     if name in found:
         return None
-    return next((other for other in _undeclared(evidence) if _letters(other) == _letters(name)), None)
-
-
-def _letters(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    return next((other for other in _undeclared(evidence) if letters(other) == letters(name)), None)
