@@ -98,11 +98,12 @@ class _Numbers(Tally):
         self._whole_only = not whole and all(float(value).is_integer() for value in shown)
 
     def _count_values(self, column: pa.ChunkedArray, counts: Counts) -> None:
-        values = (column.drop_null() if column.null_count else column).to_numpy()
-        bins = np.searchsorted(self._edges, values, side="left")
-        counts[_SPECIAL:] += np.bincount(bins, minlength=len(self.reference))
-        if values.min() < self._low or values.max() > self._high:
-            counts[_OUTSIDE] += np.count_nonzero((values < self._low) | (values > self._high))
+        # Sorting and looking the edges up costs half of looking every value up.
+        values = np.sort((column.drop_null() if column.null_count else column).to_numpy())
+        up_to = np.searchsorted(values, self._edges, side="right")
+        counts[_SPECIAL:] += np.diff(up_to, prepend=0, append=len(values))
+        below, within = np.searchsorted(values, self._low), np.searchsorted(values, self._high, side="right")
+        counts[_OUTSIDE] += below + len(values) - within
         if self._whole_only:
             counts[_FRACTIONS] += np.count_nonzero(values != np.floor(values))
 
