@@ -12,7 +12,7 @@ from paylog.subscription import Subscription
 from paylog.subscription.check_codes import CheckCode
 from paylog.subscription.training_data import FindingSeverity, Thresholds
 from paylog.training_data.findings import Finding
-from paylog.training_data.profile import ColumnProfile, Profile, letters
+from paylog.training_data.profile import ColumnProfile, Profile, has_names
 
 _SHOWN = 5
 _LONGEST = 40
@@ -51,9 +51,8 @@ class Evidence:
 
     @property
     def has_names(self) -> bool:
-        """Whether any column has the name of a declared field, in whatever spelling."""
-        declared = {letters(field.name) for field in self.schema.fields}
-        return any(letters(column.name) in declared for column in self.profile.found)
+        """Whether the columns have the names of the model schema, in whatever spelling."""
+        return has_names(self.profile.found, self.schema)
 
     @property
     def is_regression(self) -> bool:

@@ -6,12 +6,12 @@ the store; only ``source`` says where they came from. Bounds of what a profile h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from paylog.model_schema import FieldType, Role
+from paylog.model_schema import FieldType, ModelSchema, Role
 
 PROFILE_VERSION = 1
 
@@ -134,8 +134,8 @@ class Profile:
     :param rows: rows profiled.
     :param rows_read: rows of the data; more than ``rows`` when a sample is profiled.
     :param columns: the declared fields that the data has, in declared order.
-    :param found: all columns of the data, in the data's order; ``column 1``, ``column 2`` … where none has a
-        declared name, since they may be values.
+    :param found: all columns of the data, in the data's order; ``column 1``, ``column 2`` … without a header
+        (:func:`has_names`), since what stands there are values.
     :param duplicate_rows: rows that repeat another one in all declared fields; exact up to 1,000,000
         distinct rows, else an estimate.
     :param content_hash: 32 hex digits over the multiset of rows (declared fields by name).
@@ -193,6 +193,13 @@ def _numeric(document: Mapping[str, Any]) -> NumericProfile:
     sequences = {key: tuple(document[key]) for key in ("edges", "counts")}
     quarters = tuple(Quarter(**quarter) for quarter in document["quarters"])
     return NumericProfile(**dict(document) | sequences | {"quarters": quarters})
+
+
+def has_names(found: Sequence[SourceColumn], schema: ModelSchema) -> bool:
+    """Whether these are names: at least half of the features are among them, in whatever spelling."""
+    names = {letters(column.name) for column in found}
+    known = sum(letters(feature.name) in names for feature in schema.features)
+    return 2 * known >= len(schema.features)
 
 
 def letters(name: str) -> str:

@@ -16,7 +16,7 @@ from paylog.training_data import TrainingData
 from paylog.training_data.column_tally import ColumnTally
 from paylog.training_data.group_tally import GroupTally
 from paylog.training_data.hash_sample import Hashes, HashSample, cell_hashes, mixed, salt
-from paylog.training_data.profile import Profile, SourceColumn, letters
+from paylog.training_data.profile import Profile, SourceColumn, has_names
 from paylog.training_data.typed import TypedColumn, typed
 
 _ROWS = 1 << 20
@@ -43,7 +43,8 @@ class _Tally:
     def __init__(self, data: TrainingData, subscription: Subscription) -> None:
         reference = subscription.training_data
         assert reference is not None
-        found = {column.name for column in data.columns}
+        self._has_names = has_names(data.columns, subscription.model_schema)
+        found = {column.name for column in data.columns} if self._has_names else set()
         self._data, self._reference, self._subscription = data, reference, subscription
         self._fields = [f for f in expected_fields(subscription) if f.name in found]
         self._label = next((f for f in self._fields if f.role is Role.TARGET), None)
@@ -91,10 +92,8 @@ class _Tally:
     @property
     def _found(self) -> tuple[SourceColumn, ...]:
         columns = self._data.columns
-        declared = {letters(field.name) for field in self._subscription.model_schema.fields}
-        if any(letters(column.name) in declared for column in columns):
+        if self._has_names:
             return columns
-        # A file without a header has values where its names should be.
         return tuple(SourceColumn(f"column {n}", column.type) for n, column in enumerate(columns, start=1))
 
     def _count(self, columns: dict[str, TypedColumn], cells: dict[str, Hashes], rows: Hashes) -> None:

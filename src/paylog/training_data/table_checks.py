@@ -52,7 +52,7 @@ def _header_missing(evidence: Evidence) -> Iterator[Fault]:
         yield Fault(
             None,
             "columns with the names of the model schema",
-            f"{len(evidence.profile.found):,} columns, none of them with such a name",
+            f"{len(evidence.profile.found):,} columns, with other names or none",
             "is there a header, and is training_data.delimiter right? Without one say header: false",
         )
 
