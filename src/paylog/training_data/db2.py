@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
+import stamina
 
-from paylog.errors import MissingExtra, ObjectNotFound
+from paylog.errors import MissingExtra, ObjectNotFound, RetriableError
 from paylog.subscription.section import did_you_mean
 from paylog.subscription.training_data import Db2Reference
 from paylog.training_data.db2_credentials import Db2Credentials, db2_credentials
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from paylog.connections import Connection
 
 _ROWS = 8192
+_ATTEMPTS = 3
 _POOL_LOG = "paylog-db2"
 _ARROW = {
     "SMALLINT": pa.int64(), "INTEGER": pa.int64(), "BIGINT": pa.int64(),
@@ -121,13 +123,34 @@ class Db2Table:
 
 @contextmanager
 def _connected(credentials: Db2Credentials, conn_id: str, where: str) -> Iterator[sa.Connection]:
-    with _engine(credentials) as engine, explained(where, conn_id):
-        connection = engine.connect()
+    with _engine(credentials) as engine:
+        connection = _signed_in(engine, conn_id, where)
         try:
-            yield connection
+            with explained(where, conn_id):
+                yield connection
         finally:
-            with suppress(sa.exc.DBAPIError):  # of a connection that is gone already
-                connection.close()
+            _close(connection)
+
+
+def _signed_in(engine: sa.Engine, conn_id: str, where: str) -> sa.Connection:
+    """A connection that answers; a passing fault is tried three times."""
+    for attempt in stamina.retry_context(
+        on=RetriableError, attempts=_ATTEMPTS, timeout=None, wait_initial=0.5
+    ):
+        with attempt, explained(where, conn_id):
+            connection = engine.connect()
+            try:
+                _current_schema(connection)
+            except sa.exc.DBAPIError:
+                _close(connection)
+                raise
+            return connection
+    raise AssertionError("unreachable: stamina raises the last error")
+
+
+def _close(connection: sa.Connection) -> None:
+    with suppress(sa.exc.DBAPIError):  # of a connection that is gone already
+        connection.close()
 
 
 def _address(credentials: Db2Credentials) -> str:
@@ -162,9 +185,9 @@ def _driver() -> Any:
         raise MissingExtra(
             "training data in Db2 needs IBM's driver, which is not installed: pip install 'paylog[db2]'"
         ) from None
-    # Both write tracebacks with SQL to stderr; what happened is in the error that paylog raises.
-    logging.getLogger("ibm_db_sa").addHandler(logging.NullHandler())
-    logging.getLogger(f"sqlalchemy.pool.impl.NullPool.{_POOL_LOG}").setLevel(logging.CRITICAL + 1)
+    # Both log tracebacks with SQL in them; what happened is in the error that paylog raises.
+    for name in ("ibm_db_sa", f"sqlalchemy.pool.impl.NullPool.{_POOL_LOG}"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return ibm_db_dbi
 
 

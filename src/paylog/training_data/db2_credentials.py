@@ -124,16 +124,18 @@ def _read(extra: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
 def _of_string(text: str, conn_id: str) -> dict[str, Any]:
     """``DATABASE=…;HOSTNAME=…;PORT=…;UID=…;PWD=…;Security=SSL;``"""
     pairs = [part.partition("=") for part in text.split(";") if part.strip()]
-    unknown = sorted(key.strip() for key, _, _ in pairs if key.strip().lower() not in _NAMES)
-    if unknown:
-        raise _wrong(conn_id, f"the connection string holds {unknown}, which paylog does not know")
+    unknown = [key.strip() for key, _, _ in pairs if key.strip().lower() not in _NAMES]
+    if unknown:  # what is no plain word may be a part of a password
+        named = sorted(key if key.isidentifier() else "something that is no KEY=value" for key in unknown)
+        raise _wrong(conn_id, f"the connection string holds {', '.join(named)}, which paylog does not know")
     return {_NAMES[key.strip().lower()]: value for key, _, value in pairs}
 
 
 def _of_uri(uri: str, conn_id: str) -> dict[str, Any]:
     """``db2://user:password@host:port/DATABASE?ssl=true`` (also ``…/DATABASE:ssl=true;``)."""
     try:
-        parts = urlsplit(uri)
+        # SQLAlchemy's scheme, db2+ibm_db, is none to urlsplit.
+        parts = urlsplit(f"db2://{uri.partition('://')[2]}")
         path, _, options = parts.path.lstrip("/").partition(":")
         path, _, more = path.partition(";")
         found = {

@@ -21,10 +21,10 @@ _MESSAGE = re.compile(r"\b(SQL\d{4,5}|CLI\d{4})[NCWE]\b")
 _STATE = re.compile(r"SQLSTATE=(\w{5})")
 _REASON = re.compile(r'SQL30082N .*? reason "(\d+)"', re.DOTALL)
 _LOST = {
-    "SQL30081", "SQL1224", "SQL1042", "SQL30080", "SQL1131", "SQL0924", "SQL1032",
-    "CLI0106", "CLI0108", "CLI0115", "SQL0911", "SQL0913", "SQL0904", "SQL0952", "SQL1229",
+    "SQL30081", "SQL30108", "SQL30109", "SQL30080", "SQL1224", "SQL1229", "SQL1042", "SQL1131", "SQL1032",
+    "SQL0924", "SQL0911", "SQL0913", "SQL0904", "SQL0952", "CLI0106", "CLI0108", "CLI0115",
 }  # fmt: skip
-_LOST_STATES = {"08001", "08003", "08006", "08007", "40003", "40001", "57011", "57033"}
+_LOST_STATES = {"08001", "08003", "08006", "08007", "08506", "08507", "40001", "40003", "57011", "57033"}
 _CODE_PAGE = {"SQL0332", "SQL0331", "SQL0330", "SQL0191", "SQL1335", "SQL10007", "SQL20116"}
 _WRONG_LOGIN = {
     "3": "the connection has no password", "1": "the password has expired: renew it",
