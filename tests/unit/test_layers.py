@@ -16,7 +16,7 @@ ALLOWED = {
     "psycopg": ("data_mart/",),
     "sqlalchemy": ("data_mart/", "training_data/db2"),  # Db2 is read through SQLAlchemy, never written
     "ibm_db": ("training_data/db2",),
-    "ibm_db_dbi": ("training_data/db2",),
+    "ibm_db_dbi": ("training_data/db2", "testing/db2"),
     "ibm_db_sa": ("training_data/db2",),
     "alembic": ("data_mart/",),
     "ibm_boto3": ("storage/",),

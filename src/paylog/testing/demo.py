@@ -21,8 +21,16 @@ from rich.table import Table
 from paylog.errors import PaylogError, StopError
 from paylog.records import Counts
 from paylog.testing.airflow_api import FINISHED, AirflowApi
+from paylog.testing.db2 import Db2Server
 from paylog.testing.demo_logs import DAYS, demo_logs, write_demo_logs
-from paylog.testing.demo_training import PLANTED, write_training_data
+from paylog.testing.demo_training import (
+    DB2_CONNECTION,
+    DB2_TABLE,
+    PLANTED,
+    demo_db2,
+    subscriptions_with_db2,
+    write_training_data,
+)
 from paylog.testing.stack import Stack
 
 PORT = 8080
@@ -55,8 +63,22 @@ def _demo(options: argparse.Namespace) -> int:
     state = _state_folder(Path.cwd())
     started = time.monotonic()
     here = Path.cwd()
-    stack = Stack(state, dags=here / "dags", subscriptions=here / "subscriptions", port=options.port)
     out.print(f"paylog demo. Everything it keeps is in {state.relative_to(here)}/, its logs too.")
+    with demo_db2(state) as db2:
+        stack = _stack(state, here, options.port, db2)
+        return _run(stack, options, started)
+
+
+def _stack(state: Path, here: Path, port: int, db2: Db2Server | None) -> Stack:
+    subscriptions, more = here / "subscriptions", {}
+    if db2 is not None:
+        out.print(f"The churn model's training data is in Db2, table {DB2_TABLE}.")
+        subscriptions = subscriptions_with_db2(subscriptions, state)
+        more = {DB2_CONNECTION: {"conn_type": "ibm_db2", "extra": db2.connection.extra}}
+    return Stack(state, dags=here / "dags", subscriptions=subscriptions, port=port, more_connections=more)
+
+
+def _run(stack: Stack, options: argparse.Namespace, started: float) -> int:
     try:
         with _step("Start PostgreSQL, the object store and Airflow"):
             stack.start()
