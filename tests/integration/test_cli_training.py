@@ -115,7 +115,7 @@ def test_payload_unlike_the_training_data_warns_or_is_refused(site: Site) -> Non
     gate = {"gate": "error", "columns": {"LoanPurpose": {"severity": "error"}}}
     subscribe(site, judgement=gate)
     refused = load(site)
-    assert refused.exit_code == 5
+    assert refused.exit_code == 4
     (failed,) = json.loads(refused.stdout)["failed"]
     assert failed["kind"] == "PayloadRefused"
     assert "UNSEEN_CATEGORY 'LoanPurpose'" in failed["message"]

@@ -209,7 +209,7 @@ class DataMart:
             return plans.read_one(connection, subscription_id, run_id, batch_id)
 
     def planned_batches(self, subscription_id: str, run_id: str) -> dict[str, str]:
-        """State (planned, committed, over_budget) by batch id of a run's stored plan."""
+        """State (planned, committed, over_budget, refused) by batch id of a run's stored plan."""
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.states(connection, subscription_id, run_id)
 
