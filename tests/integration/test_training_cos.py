@@ -171,6 +171,8 @@ def test_an_api_key_with_tokens_that_expire(
         for batch in open_source(subscription(prefix="parts/")).chunks():
             rows += batch.num_rows
             time.sleep(1.1)  # each part needs a token of its own
+        iam.lifetime = 3600
+        time.sleep(1.1)  # the SDK's refreshing thread comes to rest
         assert (rows, iam.issued >= 3) == (900, True)
         assert {request.status for request in gateway.requests} == {200}
         connections["cos"] = Connection("cos", "ibm_cos", extra=extra | {"api_key": "mistyped-71c3"})

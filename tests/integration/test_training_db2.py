@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import stamina
-from db2_server import DSN, Db2Server, db2_server
+from db2_server import DSN, Db2Server
 
 from paylog.connections import Connection, use_resolver
 from paylog.errors import AccessDenied, ObjectNotFound, RetriableError
@@ -33,11 +33,9 @@ COLUMNS = (
 ROWS = 2_000
 
 
-@pytest.fixture(scope="module")
-def db2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Db2Server]:
-    with db2_server(tmp_path_factory.mktemp("standin")) as server:
-        server.make("PEOPLE", COLUMNS, db2_rows(people(ROWS)))
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def people_table(db2: Db2Server) -> None:
+    db2.make("PEOPLE", COLUMNS, db2_rows(people(ROWS)))
 
 
 @pytest.fixture(autouse=True)

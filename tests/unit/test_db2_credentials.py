@@ -141,7 +141,17 @@ def test_secrets_are_not_in_a_repr() -> None:
         ("SQL30109N  A connection failed and is re-established. SQLSTATE=08507", RetriableError, "lost"),
         ("SQL1224N  The database manager is not able. SQLSTATE=55032", RetriableError, "lost"),
         ("SQL0911N  … deadlock or timeout. SQLSTATE=40001", RetriableError, "lost"),
-        ("SQL30081N … Communication protocol being used: SSL. SQLSTATE=08001", ConfigurationError, "TLS"),
+        (
+            'SQL30081N … "sqlccSSLSocketSetup". Protocol specific error code(s): "414"',
+            ConfigurationError,
+            "414",
+        ),
+        (
+            'SQL30081N … "sqlccSSLSocketSetup". Protocol specific error code(s): "420"',
+            RetriableError,
+            "TLS port",
+        ),
+        ('SQL30081N … protocol "SSL" … function "recv" … error code(s): "104"', RetriableError, "lost"),
         ("CLI0157E  Error opening a file. SQLSTATE=HY507", ConfigurationError, "certificate_base64"),
         ("SQL0332N  Character conversion from 1208 to 850. SQLSTATE=57017", StopError, "code page"),
         (

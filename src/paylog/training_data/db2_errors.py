@@ -31,7 +31,9 @@ _WRONG_LOGIN = {
     "2": "the password is wrong", "6": "the user name is wrong", "19": "the user is locked or disabled",
     "24": "user name or password is wrong: check login and password of the connection",
 }  # fmt: skip
-_GSKIT = re.compile(r"GSKit|SSL", re.IGNORECASE)
+_HANDSHAKE = "sqlccSSLSocketSetup"
+_GSKIT = re.compile(r'error code\(s\): "(\d+)"')
+_CUT_OFF = ("406", "420")
 
 
 @contextmanager
@@ -66,10 +68,8 @@ def meaning(text: str, where: str, conn_id: str) -> PaylogError:
         return AccessDenied(
             f"{where}: the user of connection {conn_id!r} may not read it ({named}): GRANT SELECT on it"
         )
-    if code == "CLI0157" or (code in ("SQL30081", "SQL10013") and _GSKIT.search(text)):
-        return ConfigurationError(
-            f"{where}: no TLS connection ({named}): check port, ssl and certificate_base64 of {conn_id!r}"
-        )
+    if code == "CLI0157" or (code == "SQL30081" and _HANDSHAKE in text):
+        return _tls(text, where, conn_id)
     if code in _LOST or state in _LOST_STATES:
         return RetriableError(f"{where}: no answer from Db2 or connection lost ({named})")
     return StopError(f"{where}: Db2 answered {named}, which paylog does not know")
@@ -84,6 +84,20 @@ def _login(text: str, where: str, conn_id: str) -> PaylogError:
         )
     hint = _WRONG_LOGIN.get(reason, "check login and password of the connection")
     return AccessDenied(f"{where}: refused (SQL30082N reason {reason}) with connection {conn_id!r}: {hint}")
+
+
+def _tls(text: str, where: str, conn_id: str) -> PaylogError:
+    """By the code of GSKit, IBM's TLS library: 414 is a certificate that is not trusted."""
+    code = found[1] if (found := _GSKIT.search(text)) else ""
+    if code in _CUT_OFF:
+        return RetriableError(
+            f"{where}: the TLS handshake was cut off (GSKit {code}); if that stays so, mend the port of "
+            f"{conn_id!r}: is it Db2's TLS port?"
+        )
+    reason = f"GSKit {code}" if code else "the certificate cannot be read"
+    return ConfigurationError(
+        f"{where}: no TLS connection ({reason}): check port, ssl and certificate_base64 of {conn_id!r}"
+    )
 
 
 def _code_page(where: str, named: str) -> StopError:
