@@ -62,6 +62,8 @@ def test_check_show_and_profile(site: Site) -> None:
     assert again.exit_code == 0
     assert "training data warning: 2,200 rows" in again.stdout
     assert "DUPLICATE_ROWS" in again.stdout
+    assert "  training data warning: DUPLICATE_ROWS\n" in site.paylog("status", "credit-risk").stdout
+    assert site.json("status")[0]["training_data"]["status"] == "warning"
     shown = site.json("training", "show", "credit-risk")
     assert [c["status"] for c in shown["checks"]] == ["warning", "passed"]
     newest = site.json("training", "profile", "credit-risk")
