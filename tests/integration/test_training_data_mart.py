@@ -135,8 +135,13 @@ def test_findings_commit_with_their_batch(mart: DataMart, database: Connection) 
     assert (older.rows, older.judged, older.measured, older.threshold) == (300, 900, 300 / 900, 0.01)
     assert (older.receipt_id, older.run_id, older.state) == (receipt.receipt_id, "run-a", "committed")
     assert ("income", "OUT_OF_RANGE") in found
-    assert mart.payload_findings("credit", "run-b") == []
     assert len(payload_keys(database)) == 900
+    # Once more: the ledger has the object, and nothing is found twice.
+    with mart.load(owner(), "0", "run-b", WINDOW, held(mart, owner())) as batch:
+        with batch.object(capture_object("a")) as target:
+            assert target is None
+        assert batch.receipt().counts.read == 0
+    assert mart.payload_findings("credit", "run-b") == []
 
 
 def test_a_shut_gate_rolls_the_batch_back_and_says_why(mart: DataMart, database: Connection) -> None:
