@@ -76,6 +76,12 @@ def test_airflows_fields() -> None:
     assert db2_credentials(db2({"ssl": "true", **PARTS, "port": None}, schema="B")).port == 50001
 
 
+def test_fields_of_the_form_that_were_left_empty() -> None:
+    empty = dict.fromkeys(("ssl", "certificate_base64", "dsn", "uri", "authentication"))
+    found = db2_credentials(db2({**PARTS, "db": "BLUDB", **empty}))
+    assert (found.host, found.tls, found.authentication) == ("db.example.com", False, "")
+
+
 def test_tls_names_the_certificate() -> None:
     found = db2_credentials(db2({**PARTS, "db": "B", "ssl": True}))
     assert "Security=SSL;SSLServerCertificate=/c.pem;" in found.connection_string("/c.pem")

@@ -42,7 +42,7 @@ def profile(values: NDArray[np.float64], chunk: int = 10**6) -> NumericProfile:
 
 
 @given(st.lists(FINITE, min_size=2, max_size=40), st.integers(1, 7), st.randoms())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_moments_are_exact_in_any_order(values: list[float], chunk: int, random) -> None:
     moments, shuffled, again = Moments(), list(values), Moments()
     random.shuffle(shuffled)

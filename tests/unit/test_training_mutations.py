@@ -80,13 +80,27 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
 }
 
 
+SEEDS = range(3)
+
+
+def clean(seed: int) -> pd.DataFrame:
+    return people(800 + 200 * seed, seed)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingFolder:
+    return TrainingFolder(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_clean_data_raises_nothing(store: TrainingFolder, seed: int) -> None:
+    assert codes(store.check(clean(seed))) == []
+
+
 @pytest.mark.parametrize("kind", MUTATIONS)
-def test_a_mutation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    store, (expected, mutate) = TrainingFolder(tmp_path, monkeypatch), MUTATIONS[kind]
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        frame = people(int(rng.integers(800, 1500)), seed)
-        clean = store.check(frame)
-        assert clean.findings == ()
-        previous = clean.profile if expected == "ROWS_CHANGED" else None
-        assert expected in codes(store.check(mutate(frame.copy(), rng), previous=previous)), seed
+def test_a_mutation_is_named(store: TrainingFolder, kind: str) -> None:
+    expected, mutate = MUTATIONS[kind]
+    for seed in SEEDS:
+        previous = store.check(clean(seed)).profile if expected == "ROWS_CHANGED" else None
+        mutated = mutate(clean(seed), np.random.default_rng(seed))
+        assert expected in codes(store.check(mutated, previous=previous)), seed

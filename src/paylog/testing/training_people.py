@@ -54,9 +54,8 @@ def document(**training_data: Any) -> dict[str, Any]:
 def people(rows: int = 1000, seed: int = 0) -> pd.DataFrame:
     """People with their label: every declared type, nulls, text beyond ASCII, a decimal with two places."""
     rng = np.random.default_rng(seed)
-    day = pd.Timestamp("2020-01-01")
-    since = [day + pd.Timedelta(seconds=int(s)) for s in rng.integers(0, 10**8, rows)]
-    born = [pd.Timestamp("1950-01-01") + pd.Timedelta(days=int(d)) for d in rng.integers(0, 18_000, rows)]
+    since = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 10**8, rows), unit="s")
+    born = pd.Timestamp("1950-01-01") + pd.to_timedelta(rng.integers(0, 18_000, rows), unit="D")
     income = np.round(rng.lognormal(8, 0.5, rows), 2)
     frame = pd.DataFrame(
         {
@@ -67,7 +66,7 @@ def people(rows: int = 1000, seed: int = 0) -> pd.DataFrame:
             "City": rng.choice(CITIES, rows),
             "Employed": rng.random(rows) < 0.7,
             "Since": since,
-            "Born": [moment.date() for moment in born],
+            "Born": born.date,
             "Risk": rng.choice(["No Risk", "Risk"], rows, p=[0.7, 0.3]),
         }
     )

@@ -108,6 +108,8 @@ def _read(extra: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in extra.items():
         name = key.lower()
+        if value in (None, ""):  # a field of Airflow's form that was left empty
+            continue
         if name in ("dsn", "connection_string", "connectionstring") or name == "ssldsn":
             given |= _of_string(str(value), conn_id) | ({"tls": True} if name == "ssldsn" else {})
         elif name == "connection" and isinstance(value, Mapping):
@@ -118,7 +120,7 @@ def _read(extra: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
             flat[_NAMES[name]] = value
         else:
             raise _wrong(conn_id, f"extra holds {key!r}, which paylog does not know for Db2")
-    return given | {key: value for key, value in flat.items() if value not in (None, "")}
+    return given | flat
 
 
 def _of_string(text: str, conn_id: str) -> dict[str, Any]:
