@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from paylog.testing.db2 import Db2Server, missing_for_standin, standin
+from paylog.testing.db2 import Db2Server, answering, missing_for_standin, standin
 
 DSN = os.environ.get("PAYLOG_TEST_DB2_DSN", "")
 
@@ -22,7 +22,7 @@ def db2_server(folder: Path) -> Iterator[Db2Server]:
     """While the block runs; skips where there is neither."""
     pytest.importorskip("ibm_db_dbi", reason="IBM's Db2 driver is not installed (paylog[db2])")
     if DSN:
-        yield Db2Server(DSN)
+        yield answering(Db2Server(DSN))
         return
     if reason := missing_for_standin():
         pytest.skip(f"{reason}, and PAYLOG_TEST_DB2_DSN names no real Db2")

@@ -21,6 +21,7 @@ from paylog.training_data.db2_credentials import db2_credentials
 
 REPOSITORY = Path(__file__).parents[3]
 STANDIN = REPOSITORY.parent / "shared/tools/db2-standin/db2standin"
+_ATTEMPTS = 5
 _DERBY = Path("/usr/share/java/derbynet.jar")
 
 
@@ -99,6 +100,22 @@ def missing_for_standin() -> str | None:
     return None
 
 
+def answering(server: Db2Server) -> Db2Server:
+    """The server, once it answers: a process's first statement to the stand-in fails now and then (CLI0108E).
+
+    :raises StopError: it does not answer.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            server.has("NOTHING")
+            break
+        except StopError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(0.2)
+    return server
+
+
 @contextmanager
 def standin(folder: Path) -> Iterator[Db2Server]:
     """The stand-in on a free port, while the block runs.
@@ -118,16 +135,7 @@ def _started(home: str) -> Db2Server:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise StopError(f"The Db2 stand-in did not start: {done.stderr.strip()[-500:]}")
-    server = Db2Server(done.stdout.strip())
-    for attempt in range(5):  # the first statement after a start fails now and then (CLI0108E)
-        try:
-            server.has("NOTHING")
-            break
-        except StopError:
-            if attempt == 4:
-                raise
-            time.sleep(0.2)
-    return server
+    return answering(Db2Server(done.stdout.strip()))
 
 
 def _free_port() -> int:
