@@ -54,8 +54,9 @@ def _plain(column: pa.Array) -> pa.Array:
         if not pa.types.is_string(kind.value_type):
             return _plain(column.dictionary_decode())
         column = column.cast(_WORDS)
-        words = column.dictionary
-        return column.dictionary_decode().dictionary_encode() if _has_empty(words) else column
+        if not _has_empty(column.dictionary):
+            return column
+        column = column.cast(pa.string())
     if pa.types.is_decimal(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = column.cast(pa.string())
     if pa.types.is_null(kind):
@@ -76,13 +77,15 @@ def _has_empty(texts: pa.Array) -> bool:
     return bool(shortest == 0)
 
 
+def _holds_nul(texts: pa.Array) -> bool:
+    return bool(pc.any(pc.match_substring(texts, "\0")).as_py())
+
+
 def _text(column: pa.Array) -> TypedColumn:
+    if pa.types.is_dictionary(column.type) and not _holds_nul(column.dictionary):
+        return TypedColumn(column, None)
     if pa.types.is_dictionary(column.type):
-        words = column.dictionary
-        if not _has_empty(words):
-            return TypedColumn(column, None)
-        column = column.dictionary_decode()
-        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        column = column.cast(pa.string())
     if _is_foreign(column.type, FieldType.STRING):
         misfits = column.is_valid().to_numpy(zero_copy_only=False)
         return TypedColumn(pa.nulls(len(column), pa.string()).dictionary_encode(), misfits)
