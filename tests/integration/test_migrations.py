@@ -84,6 +84,8 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
         mart.ensure(owner)
         load(mart, owner, {item: [block(owner, range(5))]})
         for statement in ("DROP TABLE {}.paylog_batch", "DROP TABLE {}.paylog_watermark",
+                          "DROP TABLE {}.paylog_data_mart", "DROP TABLE {}.paylog_service_binding",
+                          "DROP TABLE {}.paylog_asset",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

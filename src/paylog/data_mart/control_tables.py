@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
-HEAD = "0002"
+HEAD = "0005"
 VERSION_TABLE = "paylog_alembic_version"
 
 metadata = MetaData(
@@ -178,4 +178,35 @@ watermarks = Table(
     _time("complete_through", nullable=False),
     Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
     _time("updated_at", nullable=False, default="now()"),
+)
+
+# Revision 0005: what the Python client registers. No credentials: those stay in connections.
+data_marts = Table(
+    "paylog_data_mart",
+    metadata,
+    Column("data_mart_id", Text, primary_key=True),
+    _name("name"),
+    _time("created_at", nullable=False, default="now()"),
+)
+
+bindings = Table(
+    "paylog_service_binding",
+    metadata,
+    Column("binding_id", Text, primary_key=True),
+    _name("name"),
+    _name("service_type"),
+    _name("instance_id"),
+    _time("created_at", nullable=False, default="now()"),
+)
+
+assets = Table(
+    "paylog_asset",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    _name("binding_id"),
+    Column("asset", JSONB, nullable=False),
+    Column("properties", JSONB, nullable=False),
+    Column("deployment", JSONB, nullable=False),
+    Column("configurations", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _time("created_at", nullable=False, default="now()"),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from paylog.connections import Connection
 from paylog.data_mart import (
@@ -20,11 +20,13 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.plans import PlannedBatch
 from paylog.data_mart.quarantine import QuarantinedRecord
+from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PaylogError, Reason
@@ -32,6 +34,7 @@ from paylog.records import Receipt
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from paylog.subscription import Subscription
 
@@ -50,6 +53,8 @@ class DataMart:
 
     def __init__(self, connection: Connection, schema: str) -> None:
         self._sessions = Sessions(connection, schema)
+        self.schema = schema
+        self.registry = Registry(self._sessions)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
     def __repr__(self) -> str:
@@ -193,6 +198,38 @@ class DataMart:
             return payload_records.frame(
                 connection, self._sessions.schema, subscription_id, (start, end), columns, limit
             )
+
+    def payload_count(self, subscription_id: str) -> int:
+        """How many payload records a subscription has; 0 before its table exists."""
+        with self._sessions.transaction(f"count payload records of {subscription_id!r}") as connection:
+            return payload_records.count(connection, self._sessions.schema, subscription_id)
+
+    def payload_rows(
+        self, subscription_id: str, limit: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and payload records in the order of time, in Python's types."""
+        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
+            return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
+
+    def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
+        """Add feedback rows in one transaction; the table is created if it is absent."""
+        with self._sessions.transaction(f"store feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.insert(connection, rows)
+
+    def feedback_frame(self, feedback: FeedbackTable, limit: int | None = None) -> pd.DataFrame:
+        """Feedback rows in the order of their time."""
+        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.frame(connection, limit)
+
+    def feedback_rows(
+        self, feedback: FeedbackTable, limit: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and feedback rows in the order of their time, in Python's types."""
+        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.rows(connection, limit)
 
     def _table(self, subscription: Subscription) -> PayloadTable:
         key = subscription.id, subscription.model_schema.version
