@@ -18,15 +18,24 @@ from paylog.subscription import Subscription
 RUN_ID = "posted"
 
 
+def post_name(records: bytes) -> str:
+    """Name of what is handed over: its content's, so that handing it over again is known."""
+    return sha256(records).hexdigest()[:32]
+
+
+def post_uri(subscription_id: str, name: str) -> str:
+    """Its URI in the ledger."""
+    return f"posted://{subscription_id}/{name}"
+
+
 def store(data_mart: DataMart, subscription: Subscription, records: bytes) -> Receipt:
     """Load payload records in one transaction.
 
     :param records: NDJSON or a JSON array of OpenScale payload records.
     :raises ErrorBudgetExceeded: too many rejects; nothing was kept.
     """
-    digest = sha256(records).hexdigest()[:32]
-    now = datetime.now(UTC)
-    item = CaptureObject(f"posted://{subscription.id}/{digest}", digest, digest, len(records), now)
+    digest, now = post_name(records), datetime.now(UTC)
+    item = CaptureObject(post_uri(subscription.id, digest), digest, digest, len(records), now)
     decoder = Decoder(subscription, CustomMachineLearning(subscription))
     window = now, now + timedelta(microseconds=1)
     with data_mart.load(subscription, digest, RUN_ID, window) as load:

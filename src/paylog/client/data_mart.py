@@ -70,11 +70,14 @@ class DataMartClient:
             raise ConfigurationError(
                 "paylog has no internal database: pass db_credentials of your PostgreSQL to data_mart.setup"
             )
-        self._set_up(postgres_connection(db_credentials), schema)
+        self.use(postgres_connection(db_credentials), schema)
+        if not self.set_up():
+            print(f"The data mart {self.data_mart_id} is already defined in schema {self.mart.schema!r}.")
 
     def update(self, db_credentials: Mapping[str, Any], schema: str | None = None) -> None:
         """Work with another database or schema from now on; it is set up there. No data is moved."""
-        self._set_up(postgres_connection(db_credentials), schema)
+        self.use(postgres_connection(db_credentials), schema)
+        self.set_up()
 
     def get_details(self) -> dict[str, Any]:
         """The data mart in the words of IBM's client, without a secret.
@@ -121,17 +124,20 @@ class DataMartClient:
         if mart.is_set_up():
             mart.registry.remove_everything()
 
-    def _set_up(self, connection: Connection, schema: str | None) -> None:
-        self.use(connection, schema)
+    def set_up(self) -> bool:
+        """Set up the data mart in use, if it is not; whether it was done now.
+
+        :raises ConfigurationError: the schema holds the data mart of another instance.
+        """
         mart = self.mart
         mart.setup()
         registered = mart.registry.data_mart()
         if registered is None:
-            mart.registry.register_data_mart(self.data_mart_id, connection.schema)
-        elif registered.data_mart_id != self.data_mart_id:
+            name = self.connection.schema if self.connection else mart.schema
+            return mart.registry.register_data_mart(self.data_mart_id, name)
+        if registered.data_mart_id != self.data_mart_id:
             raise ConfigurationError(
                 f"schema {mart.schema!r} holds the data mart of another instance "
                 f"({registered.data_mart_id}); choose another schema"
             )
-        else:
-            print(f"The data mart {self.data_mart_id} is already defined in schema {mart.schema!r}.")
+        return False

@@ -111,7 +111,7 @@ def _of_dicts(names: Sequence[str], rows: Any) -> Cells:
 
 
 def _of_csv(names: Sequence[str] | None, data: Any, delimiter: str) -> Cells:
-    text = data if isinstance(data, str) else data.read()
+    text = data if isinstance(data, str | bytes) else data.read()
     text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     if names is None:

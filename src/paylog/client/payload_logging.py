@@ -51,7 +51,7 @@ class PayloadLogging:
         uid, mart = self._subscription.uid, self._subscription.client.mart
         parameters: dict[str, Any] = {"table_name": f"{mart.schema}.{payload_table_name(uid)}"}
         if uid in mart.registry.documents():
-            parameters["output_data_schema"] = self._schema()
+            parameters["output_data_schema"] = self.schema()
         return {"enabled": self._enabled(), "parameters": parameters}
 
     def store(self, records: Sequence[PayloadRecord], deployment_id: str | None = None) -> Receipt:
@@ -109,12 +109,12 @@ class PayloadLogging:
 
     def print_table_schema(self) -> None:
         """Print the columns with type and whether they may be null."""
-        fields = self._schema()["fields"]
+        fields = self.schema()["fields"]
         rows = [(field["name"], field["type"], field["nullable"]) for field in fields]
         title = f"Schema of {payload_table_name(self._subscription.uid)}"
         print_table(title, ("name", "type", "nullable"), rows)
 
-    def _schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, Any]:
         """The table as OpenScale describes it; paylog's own columns are left out."""
         columns = self._subscription.declared().model_schema.columns
         return {"type": "struct", "fields": [_field(c) for c in columns if not c.name.startswith("_")]}

@@ -107,8 +107,9 @@ def _sides(records: bytes) -> tuple[Columns, Columns]:
     responses: Columns = {}
     for line in records.splitlines():
         record = msgspec.json.decode(line)
-        for columns, body in ((requests, record["request"]), (responses, record["response"])):
-            for name, value in _cells(body):
+        flat = "request" not in record and "response" not in record
+        for columns, side in ((requests, "request"), (responses, "response")):
+            for name, value in record.items() if flat else _cells(record.get(side) or {}):
                 columns.setdefault(name, []).append(value)
     return requests, responses
 

@@ -14,8 +14,10 @@ from paylog.data_mart import (
     ledger,
     payload_records,
     plans,
+    posts,
     quarantine,
     receipts,
+    record_page,
     setup,
     subscriptions,
     watermark,
@@ -25,7 +27,9 @@ from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.plans import PlannedBatch
+from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
+from paylog.data_mart.record_page import Choice, RecordPage
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.watermark import Watermark
@@ -210,6 +214,16 @@ class DataMart:
         """Column names and payload records in the order of time, in Python's types."""
         with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
             return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
+
+    def payload_page(self, subscription_id: str, choice: Choice, *, count: bool = False) -> RecordPage:
+        """Some payload records, chosen as OpenScale's REST API does; at most 1,000."""
+        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
+            return record_page.read(connection, self._sessions.schema, subscription_id, choice, count=count)
+
+    def post(self, subscription_id: str, uri: str, name: str) -> Post | None:
+        """What became of a post; None when there was none of that name."""
+        with self._sessions.transaction(f"read post {name!r}") as connection:
+            return posts.read(connection, subscription_id, uri, name)
 
     def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
         """Add feedback rows in one transaction; the table is created if it is absent."""

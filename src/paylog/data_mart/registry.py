@@ -129,6 +129,12 @@ class Registry:
         ) as connection:
             connection.execute(statement.values(configurations=merged))
 
+    def describe(self, subscription_id: str, properties: dict[str, Any]) -> None:
+        """Keep a subscription's asset properties, in place of what they were."""
+        statement = update(assets).where(assets.c.subscription_id == subscription_id)
+        with self._sessions.transaction(f"describe the asset of {subscription_id!r}") as connection:
+            connection.execute(statement.values(properties=properties))
+
     def documents(self) -> dict[str, dict[str, Any]]:
         """By subscription id, the documents of all subscriptions that have a payload table."""
         query = select(subscriptions.c.subscription_id, subscriptions.c.document)
