@@ -76,10 +76,12 @@ class SubscriptionClient:
         asset = self.asset
         if asset is None:
             return self._details_of(self.declared())
+        mart, binding = self.client.data_mart_id, asset.binding_id
+        url = f"/v1/data_marts/{mart}/service_bindings/{binding}/subscriptions/{self.uid}"
         return {
-            "metadata": {"guid": self.uid, "created_at": asset.created_at.isoformat()},
+            "metadata": {"guid": self.uid, "url": url, "created_at": asset.created_at.isoformat()},
             "entity": {
-                "asset": asset.asset,
+                "asset": {"url": "", "created_at": asset.created_at.isoformat(), **asset.asset},
                 "asset_properties": asset.properties,
                 "deployments": [asset.deployment],
                 "service_binding_id": asset.binding_id,

@@ -52,6 +52,17 @@ def deployments(service_type: str, credentials: Mapping[str, Any]) -> list[dict[
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         log.warning("the engine did not list its deployments: %s", type(error).__name__)
         return []
-    return [
-        r for r in resources if isinstance(r, dict) and isinstance(r.get("entity"), dict) and "metadata" in r
-    ]
+    entries = [r for r in resources if isinstance(r, dict) and {"metadata", "entity"} <= r.keys()]
+    return [_complete(entry) for entry in entries]
+
+
+def _complete(resource: dict[str, Any]) -> dict[str, Any]:
+    """A deployment with what IBM's clients read of it, where an engine may leave it out."""
+    entity, metadata = dict(resource["entity"]), dict(resource["metadata"])
+    address = (entity.get("scoring_endpoint") or {}).get("url") or entity.get("scoring_url") or ""
+    name = str(entity.get("name") or metadata.get("guid"))
+    asset = {"asset_id": metadata.get("guid"), "name": name, "url": address, "asset_type": "model"}
+    metadata = {"created_at": "1970-01-01T00:00:00Z", "url": address, **metadata}
+    endpoint = {"scoring_endpoint": {"url": address}, "type": "online", "name": name, **entity}
+    endpoint["asset"] = {**asset, **(entity.get("asset") or {})}
+    return {"metadata": metadata, "entity": endpoint}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -111,7 +110,7 @@ def put_subscription(call: Call) -> Response:
     assets.add(
         call.client, call.path["subscription"], call.path["binding"], body, body.get("deployments") or []
     )
-    return answer(_details(call), 201)
+    return answer(subscription(call.client, call.path["subscription"]).get_details(), 201)
 
 
 def get_subscriptions(call: Call) -> Response:
@@ -122,12 +121,12 @@ def get_subscriptions(call: Call) -> Response:
 
 
 def get_subscription(call: Call) -> Response:
-    return answer(_details(call))
+    return answer(subscription(call.client, call.path["subscription"]).get_details())
 
 
 def patch_subscription(call: Call) -> Response:
     assets.patch(subscription(call.client, call.path["subscription"]), call.json())
-    return answer(_details(call))
+    return answer(subscription(call.client, call.path["subscription"]).get_details())
 
 
 def delete_subscription(call: Call) -> Response:
@@ -188,12 +187,6 @@ def store_feedback_rows(call: Call) -> Response:
 
 def get_deployment_metrics(call: Call) -> Response:
     return answer({"deployment_metrics": []})
-
-
-def _details(call: Call) -> dict[str, Any]:
-    details = subscription(call.client, call.path["subscription"]).get_details()
-    details["metadata"]["url"] = str(call.request.url.path)
-    return details
 
 
 routes = [
