@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from paylog.connections import Connection
 from paylog.data_mart import (
+    delivered_rows,
+    deliveries,
     ledger,
     payload_records,
     plans,
@@ -22,6 +24,8 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.delivered_rows import PayloadRow, Place
+from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState
 from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
@@ -214,6 +218,41 @@ class DataMart:
         """Column names and payload records in the order of time, in Python's types."""
         with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
             return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
+
+    @contextmanager
+    def delivered_rows(self, subscription_id: str, receipt_id: int) -> Iterator[Iterator[PayloadRow]]:
+        """The rows that a receipt's batch loaded, streamed in the order of their places."""
+        with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
+            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id)
+
+    @contextmanager
+    def delivering(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
+        """Be the only one that delivers a receipt's rows."""
+        with self._sessions.transaction(f"deliver receipt {receipt_id}") as connection:
+            setup.lock(connection, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
+            yield
+
+    def deliveries(self, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
+        """The requests that a receipt's rows were posted in."""
+        with self._sessions.transaction(f"read the deliveries of receipt {receipt_id}") as connection:
+            return deliveries.of_receipt(connection, subscription_id, receipt_id)
+
+    def begin_delivery(
+        self, subscription_id: str, receipt_id: int, first: Place, last: Place, rows: int
+    ) -> int:
+        """Note that rows are about to be posted; the delivery's id."""
+        with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
+            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows)
+
+    def settle_delivery(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
+        """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
+        with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
+            deliveries.settle(connection, delivery_id, state, **known)
+
+    def delivery_counts(self, subscription_id: str, run_id: str) -> DeliveryCounts:
+        """What became of the rows that a run loaded at the service."""
+        with self._sessions.transaction(f"read the deliveries of run {run_id!r}") as connection:
+            return deliveries.counts(connection, subscription_id, run_id)
 
     def payload_page(self, subscription_id: str, choice: Choice, *, count: bool = False) -> RecordPage:
         """Some payload records, chosen as OpenScale's REST API does; at most 1,000."""
