@@ -37,7 +37,7 @@ class SignIn(httpx.Auth):
 
     requires_response_body = True
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """httpx's hook: :raises AccessDenied: the credentials, or a fresh token, are refused."""
         if self.request is not None and time.monotonic() > self.ends - _EARLY:
             yield from self._renewed()
@@ -104,7 +104,8 @@ def _checked(connection: Connection, present: Any, made: SignIn) -> SignIn:
     if not present:
         raise ConfigurationError(
             f"connection {connection.conn_id!r} has no credentials for the service: an API key (extra "
-            "apikey, or the password), a user with password or API key (Cloud Pak for Data), or a token (extra token)"
+            "apikey, or the password), a user with password or API key (Cloud Pak for Data), or a token "
+            "(extra token)"
         )
     return made
 
