@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from paylog.engines import engine
+from paylog.engines import Engine
+from paylog.engines import engine as engine_of
 from paylog.engines.documents import RecordBlock, record_blocks
 from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
@@ -45,9 +46,10 @@ class _Leftover:
 class Decoder:
     """Decodes the capture objects of one subscription. Not for use by several threads."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, engine: Engine | None = None) -> None:
+        """``engine``: another than that of the service provider, for records that did not come from it."""
         self.logs = subscription.logs
-        self.engine = engine(subscription)
+        self.engine = engine or engine_of(subscription)
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)

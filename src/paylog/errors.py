@@ -88,6 +88,14 @@ class SchemaMismatch(StopError):
     """The payload table in the data mart does not fit the model schema."""
 
 
+class InvalidInput(StopError):
+    """What was handed to the Python client cannot be stored; nothing of the call was kept."""
+
+
+class DeliveryFailed(StopError):
+    """The service did not take some records; the data mart holds them, and what the service said."""
+
+
 class ErrorBudgetExceeded(StopError):
     """More records were rejected than the subscription allows; nothing of the batch was kept."""
 

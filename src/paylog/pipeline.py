@@ -1,7 +1,8 @@
-"""The work, in its order: plan → ingest → reconcile. The DAG, the CLI and the tests call this.
+"""The work, in its order: plan → ingest → deliver → reconcile. The DAG, the CLI and the tests call this.
 
 plan       list the capture objects of a window, subtract the ledger, cut into batches
 ingest     per batch: fetch → decode → normalize → load, in one transaction
+deliver    to the OpenScale service that the subscription names, if it names one
 reconcile  the receipts against the store's own counts; the watermark
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from paylog.connections import resolve
 from paylog.errors import (
     ConfigurationError,
+    DeliveryFailed,
     ObjectChanged,
     ObjectNotFound,
     RetriableError,
@@ -32,17 +34,20 @@ from paylog.training_status import TrainingStatus, judge, require
 
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart, StoredCheck
+    from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.data_mart.load import Load
     from paylog.decode import Decoder
     from paylog.subscription import Subscription
 
 __all__ = [
     "Batch",
+    "DeliveryProgress",
     "Plan",
     "Progress",
     "RunReceipt",
     "Window",
     "check_training_data",
+    "deliver",
     "due_window",
     "ingest",
     "ingest_planned",
@@ -56,6 +61,8 @@ __all__ = [
 
 Progress = Callable[[int, int], None]
 """Called with the rows read and the stored bytes fetched since the last call."""
+DeliveryProgress = Callable[[int, int], None]
+"""Called with the rows that were confirmed and that failed since the last call."""
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +227,37 @@ def _watched(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
 
 def _unwatched(rows: int, size: int) -> None:
     """Progress that nobody looks at."""
+
+
+def deliver(
+    subscription: Subscription, run_id: str, progress: DeliveryProgress | None = None
+) -> DeliveryCounts:
+    """Post what a run loaded, and is not confirmed yet, to the subscription's OpenScale service.
+
+    :raises DeliveryFailed: the service refused some of it, for good.
+    :raises RetriableError: some of it could not be confirmed in time; nothing is lost, call again.
+    """
+    from paylog.openscale.delivery import Deliverer
+    from paylog.openscale.service import Service
+
+    settings = subscription.deliver
+    if settings is None:
+        raise ConfigurationError(f"{subscription.id}: no service is named (deliver:)")
+    with (
+        open_data_mart(subscription) as data_mart,
+        Service(resolve(settings.connection), settings) as service,
+    ):
+        deliverer = Deliverer(data_mart, subscription, service)
+        for receipt in reversed(data_mart.receipts(subscription.id, run_id=run_id, limit=None)):
+            if receipt.state == "committed" and receipt.counts.loaded:
+                deliverer.deliver(receipt.receipt_id, progress or _unwatched)
+        counts = data_mart.delivery_counts(subscription.id, run_id)
+    if counts.failed:
+        raise DeliveryFailed(
+            f"{subscription.id}: the service did not take {counts.failed:,} of {counts.loaded:,} rows; "
+            "paylog_delivery in the data mart says why"
+        )
+    return counts
 
 
 def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunReceipt:

@@ -86,6 +86,8 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
         for statement in ("DROP TABLE {0}.paylog_batch, {0}.paylog_watermark",
                           "DROP TABLE {0}.paylog_payload_finding, {0}.paylog_training_check, "
                           "{0}.paylog_training_profile",
+                          "DROP TABLE {0}.paylog_data_mart, {0}.paylog_service_binding, {0}.paylog_asset, "
+                          "{0}.paylog_delivery",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

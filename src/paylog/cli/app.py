@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from paylog.cli import check, monitors, plan, quarantine, run, schema, status, training
+from paylog.cli import check, monitors, plan, quarantine, run, schema, serve, status, training
 from paylog.cli.exit_code import EPILOG
 from paylog.cli.lean import without_pandas
 
@@ -24,6 +24,7 @@ app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
+app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(training.app, name="training")
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
-HEAD = "0003"
+HEAD = "0006"
 VERSION_TABLE = "paylog_alembic_version"
 
 metadata = MetaData(
@@ -229,4 +229,60 @@ payload_findings = Table(
     CheckConstraint("severity IN ('warning', 'error')", name="severity"),
     Index(None, "subscription_id", "finding_id"),
     Index(None, "receipt_id"),
+)
+
+# Revision 0005: what the Python client registers. No credentials: those stay in connections.
+data_marts = Table(
+    "paylog_data_mart",
+    metadata,
+    Column("data_mart_id", Text, primary_key=True),
+    _name("name"),
+    _time("created_at", nullable=False, default="now()"),
+)
+
+bindings = Table(
+    "paylog_service_binding",
+    metadata,
+    Column("binding_id", Text, primary_key=True),
+    _name("name"),
+    _name("service_type"),
+    _name("instance_id"),
+    _time("created_at", nullable=False, default="now()"),
+)
+
+assets = Table(
+    "paylog_asset",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    _name("binding_id"),
+    Column("asset", JSONB, nullable=False),
+    Column("properties", JSONB, nullable=False),
+    Column("deployment", JSONB, nullable=False),
+    Column("configurations", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _time("created_at", nullable=False, default="now()"),
+)
+
+# Revision 0006: a row for each request to an OpenScale service. A place is (object, position, row).
+deliveries = Table(
+    "paylog_delivery",
+    metadata,
+    Column("delivery_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    Column("receipt_id", BigInteger, nullable=False),
+    *(
+        Column(f"{end}_{part}", BigInteger, nullable=False)
+        for end in ("first", "last")
+        for part in ("object", "position", "row")
+    ),
+    Column("rows", BigInteger, nullable=False),
+    *_counts("confirmed", "failed"),
+    Column("state", Text, nullable=False, server_default=text("'posting'")),
+    _name("request_id", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    _time("created_at", nullable=False, default="now()"),
+    _time("updated_at", nullable=False, default="now()"),
+    CheckConstraint("state IN ('posting', 'accepted', 'confirmed', 'failed')", name="state"),
+    CheckConstraint("state IN ('posting', 'accepted') OR rows = confirmed + failed", name="conservation"),
+    Index(None, "subscription_id", "receipt_id"),
 )

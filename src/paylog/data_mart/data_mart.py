@@ -7,26 +7,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from paylog.connections import Connection
 from paylog.data_mart import (
+    delivered_rows,
+    deliveries,
     ledger,
     payload_records,
     plans,
+    posts,
     quarantine,
     receipts,
+    record_page,
     setup,
     subscriptions,
     training_checks,
     training_findings,
     watermark,
 )
+from paylog.data_mart.delivered_rows import PayloadRow, Place
+from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState
+from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.plans import PlannedBatch
+from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
+from paylog.data_mart.record_page import Choice, RecordPage
+from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_checks import StoredCheck, StoredProfile
 from paylog.data_mart.training_findings import StoredFinding
@@ -36,6 +46,7 @@ from paylog.records import Receipt
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from paylog.subscription import Subscription
     from paylog.training_data import CheckResult
@@ -56,6 +67,8 @@ class DataMart:
 
     def __init__(self, connection: Connection, schema: str) -> None:
         self._sessions = Sessions(connection, schema)
+        self.schema = schema
+        self.registry = Registry(self._sessions)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
     def __repr__(self) -> str:
@@ -235,6 +248,83 @@ class DataMart:
             return payload_records.frame(
                 connection, self._sessions.schema, subscription_id, (start, end), columns, limit
             )
+
+    def payload_count(self, subscription_id: str) -> int:
+        """How many payload records a subscription has; 0 before its table exists."""
+        with self._sessions.transaction(f"count payload records of {subscription_id!r}") as connection:
+            return payload_records.count(connection, self._sessions.schema, subscription_id)
+
+    def payload_rows(
+        self, subscription_id: str, limit: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and payload records in the order of time, in Python's types."""
+        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
+            return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
+
+    @contextmanager
+    def delivered_rows(self, subscription_id: str, receipt_id: int) -> Iterator[Iterator[PayloadRow]]:
+        """The rows that a receipt's batch loaded, streamed in the order of their places."""
+        with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
+            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id)
+
+    @contextmanager
+    def delivering(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
+        """Be the only one that delivers a receipt's rows."""
+        with self._sessions.transaction(f"deliver receipt {receipt_id}") as connection:
+            setup.lock(connection, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
+            yield
+
+    def deliveries(self, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
+        """The requests that a receipt's rows were posted in."""
+        with self._sessions.transaction(f"read the deliveries of receipt {receipt_id}") as connection:
+            return deliveries.of_receipt(connection, subscription_id, receipt_id)
+
+    def begin_delivery(
+        self, subscription_id: str, receipt_id: int, first: Place, last: Place, rows: int
+    ) -> int:
+        """Note that rows are about to be posted; the delivery's id."""
+        with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
+            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows)
+
+    def settle_delivery(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
+        """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
+        with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
+            deliveries.settle(connection, delivery_id, state, **known)
+
+    def delivery_counts(self, subscription_id: str, run_id: str) -> DeliveryCounts:
+        """What became of the rows that a run loaded at the service."""
+        with self._sessions.transaction(f"read the deliveries of run {run_id!r}") as connection:
+            return deliveries.counts(connection, subscription_id, run_id)
+
+    def payload_page(self, subscription_id: str, choice: Choice, *, count: bool = False) -> RecordPage:
+        """Some payload records, chosen as OpenScale's REST API does; at most 1,000."""
+        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
+            return record_page.read(connection, self._sessions.schema, subscription_id, choice, count=count)
+
+    def post(self, subscription_id: str, uri: str, name: str) -> Post | None:
+        """What became of a post; None when there was none of that name."""
+        with self._sessions.transaction(f"read post {name!r}") as connection:
+            return posts.read(connection, subscription_id, uri, name)
+
+    def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
+        """Add feedback rows in one transaction; the table is created if it is absent."""
+        with self._sessions.transaction(f"store feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.insert(connection, rows)
+
+    def feedback_frame(self, feedback: FeedbackTable, limit: int | None = None) -> pd.DataFrame:
+        """Feedback rows in the order of their time."""
+        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.frame(connection, limit)
+
+    def feedback_rows(
+        self, feedback: FeedbackTable, limit: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and feedback rows in the order of their time, in Python's types."""
+        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.rows(connection, limit)
 
     def _table(self, subscription: Subscription) -> PayloadTable:
         key = subscription.id, subscription.model_schema.version

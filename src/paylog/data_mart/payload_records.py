@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, column, func, select, table
+from sqlalchemy import ARRAY, BigInteger, Connection, Select, any_, cast, column, func, select, table
 
 from paylog.data_mart.control_tables import objects, receipts
 from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
@@ -83,6 +83,15 @@ def _neighbours(entries: Sequence[Any], most_rows: int, run_id: str) -> Sequence
     return chosen
 
 
+def count(connection: Connection, schema: str, subscription_id: str) -> int:
+    """Rows of the payload table; 0 when there is none."""
+    name = payload_table_name(subscription_id)
+    if not read_columns(connection, schema, name):
+        return 0
+    query = select(func.count()).select_from(payload_clause(schema, name))
+    return connection.execute(query).scalar_one()
+
+
 def frame(
     connection: Connection,
     schema: str,
@@ -97,6 +106,25 @@ def frame(
     """
     import pandas as pd
 
+    return pd.read_sql(_query(connection, schema, subscription_id, period, columns, limit), connection)
+
+
+def rows(
+    connection: Connection, schema: str, subscription_id: str, limit: int | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and the rows that ``frame`` would hold, in Python's types."""
+    found = connection.execute(_query(connection, schema, subscription_id, (None, None), None, limit))
+    return list(found.keys()), [tuple(row) for row in found]
+
+
+def _query(
+    connection: Connection,
+    schema: str,
+    subscription_id: str,
+    period: tuple[datetime | None, datetime | None],
+    columns: Sequence[str] | None,
+    limit: int | None,
+) -> Select[Any]:
     name = payload_table_name(subscription_id)
     present = read_columns(connection, schema, name)
     chosen = list(columns) if columns is not None else [c for c in present if not c.startswith("_")]
@@ -111,4 +139,4 @@ def frame(
         query = query.where(payload.c.scoring_timestamp >= start)
     if end is not None:
         query = query.where(payload.c.scoring_timestamp < end)
-    return pd.read_sql(query.limit(limit), connection)
+    return query.limit(limit)

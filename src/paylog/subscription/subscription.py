@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, StrictInt
 
 from paylog.subscription.declared_schema import DeclaredSchema
+from paylog.subscription.delivery import Delivery
 from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
 from paylog.subscription.logs import Logs
 from paylog.subscription.monitors import Fairness, Monitor, Requirement, unknown_in_fairness
@@ -100,6 +101,9 @@ class Subscription(Section):
         alias="model_schema", description="What the model takes and gives: fields, types, modeling roles."
     )
     data_mart: DataMartTarget = Field(description="Where the payload records go.")
+    deliver: Delivery | None = Field(
+        default=None, description="Watson OpenScale service that each batch is posted to after it was loaded."
+    )
     schedule: Schedule = Field(default_factory=Schedule, description="When it runs.")
     batch: BatchLimits = Field(default_factory=BatchLimits, description="How the work is cut up.")
     error_budget: ErrorBudget = Field(

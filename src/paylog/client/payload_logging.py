@@ -1,0 +1,133 @@
+"""``subscription.payload_logging``: store payload records and look at them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from paylog import posted
+from paylog.client.payload_record import PayloadRecord, encoded
+from paylog.client.table_view import print_table
+from paylog.data_mart.payload_table import payload_table_name
+from paylog.errors import ConfigurationError, InvalidInput
+from paylog.model_schema import ARROW_TYPES, Column, FieldType
+from paylog.records import Receipt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from paylog.client.subscription import SubscriptionClient
+
+log = logging.getLogger(__name__)
+
+_PAYLOAD_LOGGING = "payload_logging"
+_TYPE_NAMES: dict[Any, Any] = {ARROW_TYPES[kind]: str(kind) for kind in FieldType} | {
+    ARROW_TYPES[FieldType.ARRAY]: {"type": "array", "elementType": "double", "containsNull": True}
+}
+
+
+class PayloadLogging:
+    """Payload records of one subscription (contract section 1.5)."""
+
+    def __init__(self, subscription: SubscriptionClient) -> None:
+        self._subscription = subscription
+
+    def enable(self, dynamic_schema_update: bool | None = None) -> None:
+        """Accept records from now on; ``dynamic_schema_update`` is for IBM's service and changes nothing."""
+        self._configure({"enabled": True})
+
+    def disable(self) -> None:
+        """Accept no more records from ``store``. What is there stays.
+
+        :raises ConfigurationError: it is not enabled.
+        """
+        if not self._enabled():
+            raise ConfigurationError("payload logging is not enabled, so it cannot be disabled")
+        self._configure({"enabled": False})
+
+    def get_details(self) -> dict[str, Any]:
+        """Whether it is enabled, and ``parameters`` with table name and schema once records were stored."""
+        uid, mart = self._subscription.uid, self._subscription.client.mart
+        parameters: dict[str, Any] = {"table_name": f"{mart.schema}.{payload_table_name(uid)}"}
+        if uid in mart.registry.documents():
+            parameters["output_data_schema"] = self.schema()
+        return {"enabled": self._enabled(), "parameters": parameters}
+
+    def store(self, records: Sequence[PayloadRecord], deployment_id: str | None = None) -> Receipt:
+        """Store records in one transaction; storing the same again adds nothing.
+
+        Rows that do not fit the model schema go to quarantine, with a warning that counts them.
+
+        :returns: the receipt: read = loaded + duplicate + rejected.
+        :raises InvalidInput: a record cannot be stored at all, or there are none; nothing was kept.
+        :raises ConfigurationError: disabled, another deployment's, or the first records show no schema.
+        """
+        if not self._enabled():
+            raise ConfigurationError("payload logging is disabled: call payload_logging.enable() first")
+        known = self._subscription.get_deployment_uids()
+        if deployment_id is not None and deployment_id not in known:
+            raise ConfigurationError(f"the subscription is of deployment {known[0]!r}, not {deployment_id!r}")
+        if not isinstance(records, list | tuple) or not records:
+            raise InvalidInput("store takes a list of at least one PayloadRecord")
+        body = encoded(records)
+        subscription = self._subscription.declare(body)
+        receipt = posted.store(self._subscription.client.mart, subscription, body)
+        if receipt.counts.rejected:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in receipt.reasons.items())
+            log.warning("%s: %d rows rejected: %s", subscription.id, receipt.counts.rejected, reasons)
+        return receipt
+
+    def get_records_count(self) -> int:
+        """Payload records in the table, however they came there."""
+        return self._subscription.client.mart.payload_count(self._subscription.uid)
+
+    def get_table_content(
+        self, format: str = "pandas", limit: int | None = 1000
+    ) -> pd.DataFrame | dict[str, Any]:
+        """The records in the order of their scoring time, in one query.
+
+        :param format: ``pandas``, or ``python`` for ``{"fields": […], "values": [(…), …]}``.
+        :raises ConfigurationError: another format.
+        """
+        if format not in ("pandas", "python"):
+            raise ConfigurationError(f"format is 'pandas' or 'python', not {format!r}")
+        uid, mart = self._subscription.uid, self._subscription.client.mart
+        if format == "pandas":
+            return mart.payload_frame(uid, limit=limit)
+        fields, values = mart.payload_rows(uid, limit)
+        return {"fields": fields, "values": values}
+
+    def show_table(self, limit: int | None = 10) -> None:
+        """Print the first records."""
+        frame = self._subscription.client.mart.payload_frame(self._subscription.uid, limit=limit)
+        print(payload_table_name(self._subscription.uid), frame.to_string(index=False), sep="\n")
+
+    def describe_table(self, limit: int | None = 1000) -> None:
+        """Print pandas' description of the first records."""
+        print(self._subscription.client.mart.payload_frame(self._subscription.uid, limit=limit).describe())
+
+    def print_table_schema(self) -> None:
+        """Print the columns with type and whether they may be null."""
+        fields = self.schema()["fields"]
+        rows = [(field["name"], field["type"], field["nullable"]) for field in fields]
+        title = f"Schema of {payload_table_name(self._subscription.uid)}"
+        print_table(title, ("name", "type", "nullable"), rows)
+
+    def schema(self) -> dict[str, Any]:
+        """The table as OpenScale describes it; paylog's own columns are left out."""
+        columns = self._subscription.declared().model_schema.columns
+        return {"type": "struct", "fields": [_field(c) for c in columns if not c.name.startswith("_")]}
+
+    def _enabled(self) -> bool:
+        asset = self._subscription.asset
+        return asset is None or bool(asset.configurations.get(_PAYLOAD_LOGGING, {}).get("enabled"))
+
+    def _configure(self, configuration: dict[str, Any]) -> None:
+        registry = self._subscription.client.mart.registry
+        registry.configure(self._subscription.uid, _PAYLOAD_LOGGING, configuration)
+
+
+def _field(column: Column) -> dict[str, Any]:
+    kind = _TYPE_NAMES[column.arrow_type]
+    return {"name": column.name, "type": kind, "nullable": column.nullable, "metadata": {}}

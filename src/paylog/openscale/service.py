@@ -1,0 +1,202 @@
+"""OpenScale's REST API, one call at a time; what an answer means for the chunk is in its type."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from paylog.connections import Connection
+from paylog.errors import ConfigurationError
+from paylog.openscale.authentication import sign_in
+from paylog.openscale.records import Chunk
+from paylog.subscription.delivery import Delivery, ServiceApi
+
+_SECONDS = 60.0
+_IDS_A_QUERY = 50
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    """The service will not take the chunk, however often it is sent.
+
+    :param errors: what it says, by code.
+    """
+
+    def __init__(self, status: int, errors: list[dict[str, Any]]) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.errors = errors
+
+
+class Busy(Exception):  # noqa: N818 - an answer
+    """The service did not take the chunk now. ``after``: seconds that it asks to wait, if it says so."""
+
+    def __init__(self, what: str, after: float | None = None) -> None:
+        super().__init__(what)
+        self.after = after
+
+
+class Unknown(Exception):  # noqa: N818 - an answer
+    """Nobody knows whether the service took the chunk: the link broke after it was sent, or a 5xx came."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestState:
+    """How far a request is: ``preparing``, ``active`` (stored) or ``error``, and what went wrong."""
+
+    state: str
+    errors: tuple[dict[str, Any], ...] = ()
+
+
+class Service:
+    """One data set (v2) or subscription (v1) of a service. Threads may share it."""
+
+    def __init__(
+        self, connection: Connection, delivery: Delivery, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        base = _base_url(connection)
+        instance = str(connection.extra.get("instance_id") or connection.schema or "")
+        self._v2 = delivery.api is ServiceApi.V2
+        self._delivery = delivery
+        self._root = f"{base}/openscale/{instance}" if self._v2 and instance else base
+        self._mart = f"{base}/v1/data_marts/{instance}"
+        if not self._v2 and not instance:
+            raise ConfigurationError(
+                f"connection {connection.conn_id!r}: v1 needs instance_id (the data mart's id) in extra"
+            )
+        self._http = httpx.Client(
+            auth=sign_in(connection, base),
+            timeout=_SECONDS,
+            verify=_verification(connection),
+            transport=transport,
+            limits=httpx.Limits(max_connections=delivery.max_parallel + 1),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def post(self, chunk: Chunk) -> str | None:
+        """Hand a chunk over; the id of the request that stores it, None where the service names none.
+
+        :raises Busy: not taken, try again later. :raises Refused: never will be.
+        :raises Unknown: look whether it was taken before it is sent again.
+        """
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        if self._v2:
+            url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
+            query = {"split_to_multi_req": "false"}
+            if self._delivery.historical:
+                query["is_historical_data"] = "true"
+        else:
+            url, query = f"{self._mart}/scoring_payloads", {}
+            headers["Prefer"] = "return=minimal"
+        try:
+            body = gzip.compress(chunk.body, 1, mtime=0)
+            answer = self._http.post(url, params=query, content=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Busy(f"no connection: {type(error).__name__}") from None
+        except httpx.TransportError as error:
+            raise Unknown(type(error).__name__) from None
+        return _accepted(answer)
+
+    def state(self, request_id: str) -> RequestState:
+        """State of a request. :raises Busy: not known now."""
+        url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/requests/{request_id}"
+        body = self._get(url, {})
+        errors = (body.get("failure") or {}).get("errors") or ()
+        return RequestState(str(body.get("state", "preparing")).lower(), tuple(errors))
+
+    def present(self, scoring_ids: Sequence[str]) -> set[str]:
+        """Which of the rows the service has (v2). :raises Busy: not known now."""
+        url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
+        found: set[str] = set()
+        for start in range(0, len(scoring_ids), _IDS_A_QUERY):
+            some = scoring_ids[start : start + _IDS_A_QUERY]
+            query = {
+                "filter": "scoring_id:in:" + ",".join(some),
+                "limit": str(_IDS_A_QUERY),
+                "format": "dict",
+            }
+            for record in self._get(url, query).get("records") or ():
+                found.add(str(record["entity"]["values"].get("scoring_id")))
+        return found
+
+    def count(self) -> int:
+        """How many payload records the service has. :raises Busy: not known now."""
+        if self._v2:
+            url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
+            query = {"limit": "0", "include_total_count": "true"}
+        else:
+            url = f"{self._mart}/scoring_transactions"
+            query = {"subscription_id": str(self._delivery.subscription), "limit": "1"}
+            query["include_total_count"] = "true"
+        return int(self._get(url, query)["total_count"])
+
+    def _get(self, url: str, query: dict[str, str]) -> dict[str, Any]:
+        try:
+            answer = self._http.get(url, params=query)
+        except httpx.TransportError as error:
+            raise Busy(type(error).__name__) from None
+        if answer.status_code == 404:
+            raise ConfigurationError(f"the service does not know {httpx.URL(url).path}")
+        if answer.status_code >= 400:
+            raise Busy(f"HTTP {answer.status_code}", _retry_after(answer))
+        try:
+            body = answer.json()
+        except ValueError:
+            raise Busy("an answer that is not JSON") from None
+        return body if isinstance(body, dict) else {}
+
+
+def _accepted(answer: httpx.Response) -> str | None:
+    status = answer.status_code
+    if status in (200, 201, 202, 204):
+        location = answer.headers.get("location", "")
+        return location.rstrip("/").rsplit("/", 1)[-1] or None
+    if status == 429:
+        raise Busy("HTTP 429", _retry_after(answer))
+    if status >= 500:
+        raise Unknown(f"HTTP {status}")
+    try:
+        errors = list(answer.json().get("errors") or [])
+    except (ValueError, AttributeError):
+        errors = []
+    raise Refused(status, errors)
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.replace(".", "", 1).isdigit() else None
+
+
+def _base_url(connection: Connection) -> str:
+    host = connection.host.rstrip("/")
+    if not host:
+        raise ConfigurationError(f"connection {connection.conn_id!r} needs the service's address as host")
+    if "://" not in host:
+        host = f"https://{host}"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{host}{port}"
+
+
+def _verification(connection: Connection) -> ssl.SSLContext | bool:
+    """TLS is verified, by a certificate authority of one's own if ``extra.ca_file`` names one."""
+    authority = connection.extra.get("ca_file")
+    if not authority:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(authority))
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(
+            f"connection {connection.conn_id!r}: ca_file is not a readable file of certificates"
+        ) from None

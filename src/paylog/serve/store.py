@@ -1,0 +1,79 @@
+"""Storing what was posted, through the same path as a log's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from paylog import posted
+from paylog.client.data_mart import DataMartClient
+from paylog.client.subscription import SubscriptionClient
+from paylog.data_mart.posts import Post
+from paylog.errors import ConfigurationError, ErrorBudgetExceeded, InvalidInput
+from paylog.serve.answers import NotFoundError
+
+ACTIVE, ERROR = "active", "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A post that was taken: its request id, and its state (``active`` or ``error``)."""
+
+    request_id: str
+    state: str
+
+
+def subscription(client: DataMartClient, uid: str) -> SubscriptionClient:
+    """The subscription of that id. Raises ``NotFoundError``."""
+    if uid not in client.subscriptions.get_uids():
+        raise NotFoundError(f"there is no subscription {uid!r}")
+    return SubscriptionClient(client, uid)
+
+
+def store_payload(target: SubscriptionClient, records: Sequence[bytes]) -> Stored:
+    """Load payload records, in one transaction; the same post again loads nothing.
+
+    :param records: one line each.
+    :raises ConfigurationError: payload logging is disabled, or the first records show no schema.
+    """
+    if not records:
+        raise InvalidInput("there is no record in the body")
+    if not target.payload_logging.get_details()["enabled"]:
+        raise ConfigurationError("payload logging is disabled for this subscription")
+    body = b"\n".join(records)
+    name = posted.post_name(body)
+    try:
+        posted.store(target.client.mart, target.declare(body), body)
+    except ErrorBudgetExceeded:
+        return Stored(name, ERROR)
+    return Stored(name, ACTIVE)
+
+
+def request_status(client: DataMartClient, uid: str, request_id: str) -> dict[str, Any]:
+    """State of a post, with the rows that were rejected. Raises ``NotFoundError``."""
+    post = client.mart.post(uid, posted.post_uri(uid, request_id), request_id)
+    if post is None:
+        raise NotFoundError(f"there is no request {request_id!r}")
+    status: dict[str, Any] = {"id": request_id, "state": ERROR if post.refused else ACTIVE}
+    status["records_count"] = post.loaded + post.duplicate
+    if post.rejected:
+        status["failure"] = {"trace": request_id, "errors": list(_errors(post))}
+    return status
+
+
+def _errors(post: Post) -> list[dict[str, Any]]:
+    if not post.rejects:
+        return [
+            {"code": reason, "message": f"{count} rows rejected"} for reason, count in post.reasons.items()
+        ]
+    return [
+        {
+            "code": reject.reason,
+            "message": f"record {reject.position}"
+            + (f", row {reject.row}" if reject.row else "")
+            + (f": column {reject.column!r}" if reject.column else ""),
+            "record": reject.position,
+        }
+        for reject in post.rejects
+    ]

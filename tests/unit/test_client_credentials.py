@@ -1,0 +1,91 @@
+"""Every form of credentials that the contract lists, and what is said of others."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paylog.client.credentials import instance_guid, postgres_connection
+from paylog.connections import postgres_dsn
+from paylog.errors import ConfigurationError
+
+URI = "postgres://loader:s%3Acret@db.example:31001/compose"
+FORMS: dict[str, dict[str, Any]] = {
+    "uri": {"db_type": "postgresql", "name": "mypg", "uri": URI, "maps": []},
+    "uri list": {"uri": [URI]},
+    "nested": {
+        "connection": {
+            "postgres": {
+                "hosts": [{"hostname": "db.example", "port": 31001}],
+                "database": "compose",
+                "authentication": {"username": "loader", "password": "s:cret"},
+            }
+        }
+    },
+    "flat": {
+        "db_type": "postgresql",
+        "hostname": "db.example",
+        "port": "31001",
+        "username": "loader",
+        "password": "s:cret",
+        "db": "compose",
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_connection(form: str) -> None:
+    found = postgres_connection(FORMS[form])
+    assert (found.host, found.port, found.login, found.password, found.schema) == (
+        "db.example",
+        31001,
+        "loader",
+        "s:cret",
+        "compose",
+    )
+    assert "s:cret" not in repr(found)
+    assert postgres_dsn(found)
+
+
+def test_a_certificate_is_verified_against() -> None:
+    certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    text = base64.b64encode(certificate).decode()
+    found = postgres_connection({**FORMS["uri"], "ca_certificate_base64": text})
+    assert found.extra["sslmode"] == "verify-full"
+    assert Path(found.extra["sslrootcert"]).read_bytes() == certificate
+
+
+@pytest.mark.parametrize(
+    ("credentials", "message"),
+    [
+        ({"db_type": "db2", "hostname": "h"}, "db_type is 'db2'"),
+        ({"uri": "mysql://u:canary@h/d"}, "does not start with postgres://"),
+        ({"uri": "postgres://u:canary@h:port/d"}, "cannot be read"),
+        ({"hostname": "h", "password": "canary"}, "db, username missing"),
+        ({"connection": {"postgres": {"hosts": [{"hostname": "h"}]}}}, "connection.postgres needs"),
+        ({"uri": URI, "ca_certificate_base64": "***canary"}, "not base64"),
+        ("postgres://u:canary@h/d", "are a dict"),
+    ],
+)
+def test_what_cannot_be_used_is_said_without_a_secret(credentials: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        postgres_connection(credentials)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["instance_guid", "instance_id", "data_mart_id"])
+def test_the_instance_is_named_by_any_key(key: str) -> None:
+    assert instance_guid({key: "1111-2222", "apikey": "k"}) == "1111-2222"
+
+
+def test_of_a_crn_the_last_part_names_the_instance() -> None:
+    crn = "crn:v1:bluemix:public:aiopenscale:us-south:a/1:1111-2222::"
+    assert instance_guid({"instance_id": crn}) == "1111-2222"
+
+
+def test_no_instance() -> None:
+    with pytest.raises(ConfigurationError, match="name no instance"):
+        instance_guid({"apikey": "canary"})
