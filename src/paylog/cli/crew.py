@@ -1,9 +1,11 @@
-"""The crew that loads a run's batches: this process, or several spawned ones that report to it."""
+"""The crew that loads a run's batches: this process, or several that report to it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -11,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from paylog.cli.exit_code import ExitCode, debugging, describe
-from paylog.cli.lean import without_pandas
+from paylog.cli.lean import settle, start_lean
 from paylog.errors import (
     DecompressionLimitExceeded,
     ErrorBudgetExceeded,
@@ -25,6 +28,7 @@ from paylog.errors import (
 )
 
 if TYPE_CHECKING:
+    from multiprocessing.context import ForkContext, SpawnContext
     from multiprocessing.process import BaseProcess
 
     from paylog.records import Receipt
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 _SECONDS_BETWEEN_REPORTS = 0.2
 _SECONDS_TO_END = 10.0
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 # The fault lies in the batch's own objects: the other batches may be fine.
 _OF_ONE_BATCH = (ErrorBudgetExceeded, DecompressionLimitExceeded, ObjectNotFound, TruncatedStream)
 
@@ -93,18 +98,63 @@ Report = Advanced | Retried | Finished | Failed
 Listener = Callable[[Report], None]
 
 
-def load_batches(work: Work, batch_ids: Sequence[str], workers: int, listener: Listener) -> None:
-    """Load batches, telling ``listener`` what happens. After a fatal failure no new batch is begun.
+class Crew:
+    """Loads the batches of a run; a context manager, at whose end every process of it is gone.
+
+    The processes are forked, so that two cost one start: enter it before any thread is started.
 
     :param workers: processes; with one, this process does the work itself.
     """
-    if min(workers, len(batch_ids)) > 1:
-        _load_in_processes(work, deque(batch_ids), min(workers, len(batch_ids)), listener)
-        return
-    for batch_id in batch_ids:
-        last = _load(work, batch_id, listener)
-        if isinstance(last, Failed) and last.fatal:
+
+    def __init__(self, work: Work, workers: int) -> None:
+        self._work = work
+        self._count = workers
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        _import_what_a_load_needs()
+        settle()
+        try:
+            while self._count > 1 and len(self._workers) < self._count:
+                self._workers.append(_Worker(self._work, [w.connection for w in self._workers]))
+        except BaseException:
+            self._dismiss()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dismiss()
+
+    def load(self, batch_ids: Sequence[str], listener: Listener) -> None:
+        """Tells ``listener`` what happens. After a fatal failure no new batch is begun."""
+        if self._workers:
+            self._load_in_processes(deque(batch_ids), listener)
             return
+        for batch_id in batch_ids:
+            last = _load(self._work, batch_id, listener)
+            if isinstance(last, Failed) and last.fatal:
+                return
+
+    def _load_in_processes(self, waiting: deque[str], listener: Listener) -> None:
+        for worker in self._workers:
+            if waiting:
+                worker.give(waiting.popleft())
+        while busy := {w.connection: w for w in self._workers if w.batch_id is not None}:
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                _listen(busy[connection], waiting, listener)
+
+    def _dismiss(self) -> None:
+        for worker in self._workers:
+            worker.end()
+
+
+def _import_what_a_load_needs() -> None:
+    """Here, so that forked workers share it."""
+    import paylog.data_mart
+    import paylog.decode  # noqa: F401
 
 
 def _load(work: Work, batch_id: str, listener: Listener) -> Finished | Failed:
@@ -176,13 +226,20 @@ def _attempt(batch_id: str, number: int, listener: Listener) -> Iterator[_Progre
 
 
 class _Worker:
-    """A spawned process that loads one batch after the other."""
+    """A process that loads one batch after the other.
 
-    def __init__(self, work: Work) -> None:
-        context = multiprocessing.get_context("spawn")
+    :param others: this process's ends of the other workers' pipes, which a forked one has copies of.
+    """
+
+    def __init__(self, work: Work, others: Sequence[Connection]) -> None:
+        context = _context()
         self.connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(work, theirs), daemon=True)
-        self._process.start()
+        not_theirs = [self.connection, *others] if context.get_start_method() == "fork" else []
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(work, theirs, not_theirs), daemon=True
+        )
+        with _stops_deferred():
+            self._process.start()
         # Else the pipe would stay open when the process dies.
         theirs.close()
         self.batch_id: str | None = None
@@ -216,21 +273,6 @@ class _Worker:
         self.connection.close()
 
 
-def _load_in_processes(work: Work, waiting: deque[str], workers: int, listener: Listener) -> None:
-    crew: list[_Worker] = []
-    try:
-        for _ in range(workers):
-            crew.append(_Worker(work))
-            crew[-1].give(waiting.popleft())
-        while busy := {w.connection: w for w in crew if w.batch_id is not None}:
-            for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
-                _listen(busy[connection], waiting, listener)
-    finally:
-        for worker in crew:
-            worker.end()
-
-
 def _listen(worker: _Worker, waiting: deque[str], listener: Listener) -> None:
     report = worker.report()
     listener(report)
@@ -242,12 +284,35 @@ def _listen(worker: _Worker, waiting: deque[str], listener: Listener) -> None:
             worker.give(waiting.popleft())
 
 
-def _serve(work: Work, connection: Connection) -> None:
+def _context() -> ForkContext | SpawnContext:
+    """Forking copies this thread only: were there others, the locks that they hold would stay locked."""
+    if sys.platform == "linux" and threading.active_count() == 1:
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def _stops_deferred() -> Iterator[None]:
+    """A worker starts with its signals blocked, until it has handlers of its own for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(work: Work, connection: Connection, not_ours: Sequence[Connection]) -> None:
     """A worker process: load what is asked for until the other end closes."""
-    without_pandas()
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    # Else none of us would notice that the parent is gone.
+    for other in not_ours:
+        other.close()
+    start_lean()
+    _import_what_a_load_needs()
+    settle()
     try:
         while True:
             _load(work, connection.recv(), connection.send)

@@ -89,17 +89,20 @@ def _load(
     quiet: bool,
     go_on: Callable[[], None],
 ) -> RunProgress:
-    from paylog.cli.crew import Report, Work, load_batches
+    from paylog.cli.crew import Crew, Report, Work
     from paylog.cli.progress import RunProgress
 
     sizes = {batch.batch_id: batch.bytes for batch in planned.batches}
-    with RunProgress(sizes, quiet) as progress:
+    with (
+        Crew(Work(subscription, run_id), min(workers, len(sizes))) as crew,
+        RunProgress(sizes, quiet) as progress,
+    ):
 
         def listener(report: Report) -> None:
             go_on()
             progress(report)
 
-        load_batches(Work(subscription, run_id), list(sizes), workers, listener)
+        crew.load(list(sizes), listener)
     return progress
 
 
