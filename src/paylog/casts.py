@@ -127,6 +127,8 @@ def _booleans(tokens: pa.Array) -> Cast:
 
 def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
+    if tokens.type == TIMESTAMP:
+        return tokens, None
     if not pa.types.is_string(tokens.type):
         return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
     if (times := _zoned(tokens)) is not None:

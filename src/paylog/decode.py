@@ -31,12 +31,11 @@ class _Leftover:
     positions: list[int] = field(default_factory=list)
     size: int = 0
 
-    def add(self, block: RecordBlock, lines: list[int]) -> None:
-        if lines:
-            records = block.records()
-            self.records += [records[line] for line in lines]
-            self.positions += [block.first + line for line in lines]
-            self.size += sum(len(records[line]) for line in lines)
+    def add(self, block: RecordBlock, lines: list[tuple[int, int, int]]) -> None:
+        for line, start, end in lines:
+            self.records.append(block.data[start:end])
+            self.positions.append(block.first + line)
+            self.size += end - start
 
     def block(self) -> RecordBlock:
         return RecordBlock(b"\n".join(self.records), 0)
@@ -73,12 +72,20 @@ class Decoder:
 
     def _regular(self, block: RecordBlock, leftover: _Leftover, place: Place) -> Iterator[Block]:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
-        found = self._scan(block)
-        if found is None or self._scanner is None or not len(found.regular):
+        if block.elements:
             yield from self.normalizer.blocks(self.engine.decode(block), place)
             return
-        yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
-        leftover.add(block, found.irregular.tolist())
+        at = line = 0
+        while at < len(block.data):
+            found = self._scan(block, at, line)
+            if found is None or self._scanner is None or not len(found.lines):
+                rest = RecordBlock(block.data[at:], block.first + line) if at else block
+                yield from self.normalizer.blocks(self.engine.decode(rest), place)
+                return
+            yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+            leftover.add(block, found.left)
+            at, line = found.end, found.next_line
+        block.lines = line
 
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
@@ -90,18 +97,28 @@ class Decoder:
             events.positions = [places[position] for position in events.positions]
         yield from self.normalizer.blocks(decoded, place)
 
-    def _scan(self, block: RecordBlock) -> Scanned | None:
-        if library() is None or not 0 < len(block.data) <= MOST_SCANNED:
+    def _scan(self, block: RecordBlock, at: int, line: int) -> Scanned | None:
+        """The next batch of regular lines; by another pattern if most are irregular by the last one."""
+        if library() is None or len(block.data) > MOST_SCANNED:
             return None
         if self._scanner is None:
-            self._learn(next(filter(bytes.strip, block.records()), b""))
-        found = self._scanner.scan(block) if self._scanner else None
-        if found is not None and len(found.irregular) > len(found.regular):
-            self._learn(block.records()[int(found.irregular[0])])
-            found = self._scanner.scan(block) if self._scanner else None
+            self._learn(_example(block, at))
+        found = self._scanner.scan(block, at, line) if self._scanner else None
+        if found is not None and len(found.left) > len(found.lines):
+            _, start, end = found.left[0]
+            self._learn(block.data[start:end])
+            found = self._scanner.scan(block, at, line) if self._scanner else None
         return found
 
     def _learn(self, example: bytes) -> None:
+        """A scanner for records like this one; without casts if its own values do not fit them."""
         normalizer = self.normalizer
         pattern = self.engine.pattern(example, normalizer.request, normalizer.response)
         self._scanner = Scanner(pattern) if pattern else None
+        if pattern and self._scanner and self._scanner.scan(RecordBlock(example, 0)).left:
+            self._scanner = Scanner(pattern, typed=False)
+
+
+def _example(block: RecordBlock, at: int) -> bytes:
+    """The first record that is not blank."""
+    return next((line for line in block.data[at:].split(b"\n") if line.strip()), b"")

@@ -39,7 +39,7 @@ from paylog.errors import Reason, RejectedRecord
 from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, FieldType, Role
 from paylog.native.pattern import Pattern
 from paylog.native.scanner import Scanned
-from paylog.outputs import Faults, Outputs, strict_type
+from paylog.outputs import Faults, Outputs
 from paylog.records import Block, CaptureObject, Reject
 from paylog.subscription import Subscription
 
@@ -76,7 +76,7 @@ class Normalizer:
             positional=tuple(f.name for f in features),
             wanted=(*(f.name for f in self.inputs), TRANSACTION_ID),
             required=tuple(f.name for f in features),
-            types=(*((f.name, strict_type(f.type)) for f in self.inputs), (TRANSACTION_ID, str)),
+            types=(*((f.name, f.type) for f in self.inputs), (TRANSACTION_ID, FieldType.STRING)),
         )
         self._learned: dict[tuple[bool, MediaType], Any] = {}
 
@@ -90,23 +90,23 @@ class Normalizer:
 
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
-        columns, count = found.columns, len(found.regular)
+        columns, count = found.columns, len(found.lines)
         events = Events(
-            positions=found.regular + block.first,
+            positions=found.lines + block.first,
             event_ids=columns["event_id"],
             timestamps=columns["timestamp"],
             requests=(),
             responses=(),
             request_type=CSV if pattern.request_csv else JSON,
             response_type=JSON,
-            raw=lambda i: block.records()[found.regular[i]],
+            raw=lambda i: block.line(int(found.starts[i])),
             transaction_ids=columns.get("transaction_id"),
             response_times=columns.get("response_time"),
             revisions=columns.get("revision"),
         )
         requests, responses = (
-            Rows({name: _joined(columns, slots, name in side.arrays) for name, slots in found.items()}, count)
-            for side, found in ((self.request, pattern.requests), (self.response, pattern.responses))
+            Rows({name: columns[slot] for name, slot in slots.items()}, count)
+            for slots in (pattern.requests, pattern.responses)
         )
         return self._block(events, np.arange(count), requests, responses, place)
 
@@ -330,15 +330,6 @@ class Normalizer:
         if declared.required and column.null_count:
             faults.add(column.is_null().to_numpy(zero_copy_only=False), Reason.NULL_VALUE, declared.name)
         return column
-
-
-def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...], vector: bool) -> pa.Array:
-    """A column of scalars as it is; the slots of a vector put together."""
-    if not vector:
-        return columns[slots[0]]
-    values = np.stack([pc.cast(columns[slot], pa.float64()).to_numpy() for slot in slots], axis=1)
-    offsets = np.arange(0, values.size + 1, len(slots), dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
 def _numbers(counts: Indices) -> Indices:

@@ -14,21 +14,6 @@ from paylog.codecs import Mask, Rows, Side
 from paylog.errors import Reason
 from paylog.model_schema import ARROW_TYPES, FieldType, ModelSchema
 
-_MSGSPEC_TYPES = {
-    FieldType.STRING: str,
-    FieldType.INTEGER: int | float,
-    FieldType.DOUBLE: float,
-    FieldType.BOOLEAN: bool,
-    FieldType.TIMESTAMP: str,
-    FieldType.ARRAY: list[float],
-}
-
-
-def strict_type(kind: FieldType) -> object:
-    """What a strict JSON decoder may take for a cell of this type without a cast's help."""
-    return _MSGSPEC_TYPES[kind]
-
-
 @dataclass(slots=True)
 class Faults:
     """The first fault of each row, as (reason, column); a row without an entry is good."""
@@ -87,7 +72,7 @@ class Outputs:
             positional=self._positional(),
             wanted=tuple(dict.fromkeys((*types, *self._scores()))),
             arrays=frozenset(c for c, kind in types.items() if kind is FieldType.ARRAY),
-            types=tuple((column, strict_type(kind)) for column, kind in types.items()),
+            types=tuple(types.items()),
         )
 
     def _vectors(self, rows: Rows, faults: Faults) -> pa.Array | None:

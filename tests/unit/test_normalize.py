@@ -125,7 +125,7 @@ def test_regular_lines_take_the_native_way(monkeypatch: pytest.MonkeyPatch) -> N
     native = Normalizer.scanned
 
     def counted(self: Normalizer, found: Any, *rest: Any) -> Block:
-        scanned.append(len(found.regular))
+        scanned.append(len(found.lines))
         return native(self, found, *rest)
 
     monkeypatch.setattr(Normalizer, "scanned", counted)

@@ -23,7 +23,7 @@ from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.errors import Reason
-from paylog.native.pattern import Accepts, Kind, Node, Pattern, exactly, wanted
+from paylog.native.pattern import Accepts, Cell, Kind, Node, Pattern, exactly, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -85,7 +85,7 @@ class AmazonSageMaker:
         metadata = [
             wanted("event_id", Accepts.TEXT, "eventId"),
             wanted("transaction_id", Accepts.TEXT | Accepts.NONE, "inferenceId", required=False),
-            wanted("timestamp", Accepts.TEXT, "inferenceTime"),
+            wanted("timestamp", Accepts.TEXT, "inferenceTime", cell=Cell.TIMESTAMP),
         ]
         root = pattern_of([pattern_of(sides, "captureData"), pattern_of(metadata, "eventMetadata")])
         return Pattern(root, requests.slots, responses.slots, _media(kind[0], kind[1]) == CSV)

@@ -58,6 +58,11 @@ class RecordBlock:
             self._records = self.elements or self.data.removesuffix(b"\n").split(b"\n")
         return self._records
 
+    def line(self, start: int) -> bytes:
+        """The record that begins at a byte of ``data``."""
+        end = self.data.find(b"\n", start)
+        return self.data[start : end if end >= 0 else None]
+
 
 Item = RecordBlock | Reject
 

@@ -24,6 +24,16 @@ class Kind(IntEnum):
     VALUE = 7
 
 
+class Cell(IntEnum):
+    """What a wanted value becomes; numbers as in ``cells.h``."""
+
+    TEXT = 0
+    INTEGER = 1
+    DOUBLE = 2
+    BOOLEAN = 3
+    TIMESTAMP = 4
+
+
 class Accepts(IntFlag):
     """Which scalars a wanted value may be; numbers as in ``scan.c``."""
 
@@ -39,7 +49,8 @@ class Node:
     """One place of a record.
 
     :param key: of an object's member.
-    :param slot: name of a wanted value.
+    :param slot: name of a wanted value, or of the vector that it is the element ``index`` of.
+    :param elements: how many elements the vector has; 0: the value stands for itself.
     :param text: of ``EXACT``: the bytes that must stand here.
     """
 
@@ -50,6 +61,9 @@ class Node:
     accepts: Accepts = Accepts.ANY
     required: bool = True
     text: bytes = b""
+    cell: Cell = Cell.TEXT
+    index: int = 0
+    elements: int = 0
 
     def walk(self) -> Iterator[Node]:
         yield self
@@ -64,14 +78,14 @@ class Pattern:
     The slots of the envelope are ``event_id``, ``timestamp``, ``transaction_id``, ``response_time``
     and ``revision``, as far as the engine has them.
 
-    :param requests: request column → its slots (several for a vector of numbers).
+    :param requests: request column → its slot.
     :param responses: likewise.
     :param request_csv: the request is CSV, which may hold a header.
     """
 
     root: Node
-    requests: Mapping[str, tuple[str, ...]]
-    responses: Mapping[str, tuple[str, ...]]
+    requests: Mapping[str, str]
+    responses: Mapping[str, str]
     request_csv: bool = False
 
 
@@ -83,9 +97,25 @@ def record(members: Sequence[Node], key: str = "", *, required: bool = True) -> 
     return Node(Kind.OBJECT, tuple(members), key, required=required)
 
 
-def wanted(slot: str, accepts: Accepts = Accepts.ANY, key: str = "", *, required: bool = True) -> Node:
-    """A scalar that is noted under ``slot``."""
-    return Node(Kind.VALUE, (), key, slot, accepts, required)
+def wanted(
+    slot: str,
+    accepts: Accepts = Accepts.ANY,
+    key: str = "",
+    *,
+    cell: Cell = Cell.TEXT,
+    required: bool = True,
+) -> Node:
+    """A scalar that goes to the column ``slot``."""
+    return Node(Kind.VALUE, (), key, slot, accepts, required, cell=cell)
+
+
+def vector(slot: str, elements: int, key: str = "") -> Node:
+    """An array of so many numbers, which goes to the column ``slot`` of lists."""
+    numbers = [
+        Node(Kind.VALUE, (), "", slot, Accepts.NUMBER, cell=Cell.DOUBLE, index=i, elements=elements)
+        for i in range(elements)
+    ]
+    return cells(numbers, key)
 
 
 def cells(children: Sequence[Node], key: str = "") -> Node:
