@@ -77,10 +77,11 @@ def _start(folder: Path) -> None:
     for name in ("paylog.cli.app", "paylog.pipeline"):
         import_module(name)
     from paylog.cli.choice import find_subscription
-    from paylog.cli.crew import Crew, Work
+    from paylog.cli.crew import Crew
+    from paylog.cli.loader import Work
 
     (subscription,) = folder.glob("*.yaml")
-    with Crew(Work(find_subscription(folder, subscription.stem), "start"), 1):
+    with Crew(Work(find_subscription(folder, subscription.stem), "start"), ["0000"], 1):
         settle()
 
 

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from paylog.cli import progress
-from paylog.cli.crew import Advanced, Failed, Retried
 from paylog.cli.progress import RunProgress
+from paylog.cli.reports import Advanced, Failed, Retried
 from paylog.errors import AccessDenied
 
 SIZES = {"0000": 3_000_000, "0001": 1_000_000}

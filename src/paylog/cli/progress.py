@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from paylog.cli.answer import console, megabytes, printable
-from paylog.cli.crew import Advanced, Failed, Finished, Report, Retried
+from paylog.cli.reports import Advanced, Failed, Finished, Report, Retried
 
 if TYPE_CHECKING:
     from rich.progress import Progress

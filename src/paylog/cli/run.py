@@ -28,6 +28,7 @@ from paylog.cli.plan import BatchSize, plan_lines
 
 if TYPE_CHECKING:
     from paylog.cli.progress import RunProgress
+    from paylog.cli.reports import Report
     from paylog.plan import Plan
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
@@ -89,12 +90,13 @@ def _load(
     quiet: bool,
     go_on: Callable[[], None],
 ) -> RunProgress:
-    from paylog.cli.crew import Crew, Report, Work
+    from paylog.cli.crew import Crew
+    from paylog.cli.loader import Work
     from paylog.cli.progress import RunProgress
 
     sizes = {batch.batch_id: batch.bytes for batch in planned.batches}
     with (
-        Crew(Work(subscription, run_id), min(workers, len(sizes))) as crew,
+        Crew(Work(subscription, run_id), list(sizes), workers) as crew,
         RunProgress(sizes, quiet) as progress,
     ):
 
@@ -102,7 +104,7 @@ def _load(
             go_on()
             progress(report)
 
-        crew.load(list(sizes), listener)
+        crew.load(listener)
     return progress
 
 
