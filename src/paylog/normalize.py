@@ -281,8 +281,8 @@ class Normalizer:
         item = place.item
         given = events.event_ids
         if isinstance(given, pa.Array):
-            if not given.null_count and pc.min(pc.binary_length(given)).as_py():
-                return pc.binary_join_element_wise(given, "1", "-")
+            if (ids := identity.first_row_ids(given)) is not None:
+                return ids
             given = given.to_pylist()
         ids = [
             given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])

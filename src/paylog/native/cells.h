@@ -17,7 +17,7 @@ typedef struct {
     uint8_t *memory;
     Slot *slots;
     int64_t count, row, most_rows;
-    int full;                              /* a text found no more room */
+    int64_t full;                          /* number of the slot that had no more room for a text, or -1 */
 } Cells;
 
 int paylog_integer(const uint8_t *s, const uint8_t *end, int64_t *value);
@@ -54,7 +54,7 @@ static inline void put_null(Cells *c, int slot) {
 static inline int put_text(Cells *c, Slot *s, const uint8_t *text, int64_t size, const uint8_t *limit) {
     int32_t *offsets = (int32_t *)(c->memory + s->values) + c->row;
     uint8_t *to = c->memory + s->text + offsets[0];
-    if (offsets[0] + size + 16 > s->room) { c->full = 1; return 0; }
+    if (offsets[0] + size + 16 > s->room) { c->full = s - c->slots; return 0; }
     /* Mostly short: sixteen bytes at once, where there are as many to read. */
     if (size <= 16 && limit - text >= 16) memcpy(to, text, 16);
     else memcpy(to, text, size);

@@ -53,9 +53,9 @@ class Columns:
         """Room for one batch, which its arrays will share."""
         return np.empty(self.size, np.uint8)
 
-    def widen(self) -> None:
-        """Make room for twice the text a row."""
-        self._widths = [2 * width for width in self._widths]
+    def widen(self, slot: int) -> None:
+        """Make room for twice the text in a slot."""
+        self._widths[slot] *= 2
         self.size = self._lay_out()
 
     def arrays(self, memory: npt.NDArray[np.uint8], rows: int) -> dict[str, pa.Array]:

@@ -233,13 +233,12 @@ static void close_columns(Cells *c) {
     }
 }
 
-/* Reads lines until the data ends (0), there are `most` regular or irregular ones (0), or a text finds no
- * more room in its column (1), which then has to grow if there is no row yet. optional: the slots that a
- * regular record may lack. */
+/* Reads lines until the data ends, there are `most` regular or irregular ones (-1), or a text finds no more
+ * room in its column: that slot's number. optional: the slots that a regular record may lack. */
 int64_t paylog_scan(const uint8_t *data, int64_t size, const Node *nodes, const uint8_t *names,
                     uint8_t *scratch, uint8_t *memory, Slot *slots, int64_t count,
                     const int32_t *optional, int64_t optionals, Progress *p) {
-    Reader r = {nodes, names, scratch, {memory, slots, count, 0, p->most, 0}};
+    Reader r = {nodes, names, scratch, {memory, slots, count, 0, p->most, -1}};
     Cells *c = &r.cells;
     const uint8_t *end = data + size, *at = data + p->at;
     for (int64_t i = 0; i < count; i++) {
@@ -252,7 +251,7 @@ int64_t paylog_scan(const uint8_t *data, int64_t size, const Node *nodes, const 
         for (int64_t i = 0; i < optionals; i++) put_null(c, optional[i]);
         int ok = value(&r, &t, 0, 0);
         if (ok) { spaces(&t); ok = t.at == end || *t.at == '\n'; }
-        if (c->full) break;
+        if (c->full >= 0) break;
         if (ok) {
             p->row_lines[c->row] = p->line;
             p->row_starts[c->row++] = at - data;

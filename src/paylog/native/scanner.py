@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from paylog.engines.documents import RecordBlock
-from paylog.native import library
+from paylog.native import address, library
 from paylog.native.columns import BATCH_ROWS, Columns
 from paylog.native.pattern import MAX_MEMBERS, Kind, Node, Pattern
 from paylog.native.scratch import Scratch
@@ -81,15 +80,20 @@ class Scanner:
     def scan(self, block: RecordBlock, at: int = 0, line: int = 0) -> Scanned:
         """Lines of a block from byte ``at``, line number ``line`` on, as many as one batch takes."""
         memory, progress = self._columns.memory(), self._progress(at, line)
-        while self._scan(block.data, memory, progress) and not progress.rows and not progress.left:
-            self._columns.widen()
+        full = self._scan(block.data, memory, progress)
+        while full >= 0 and not progress.rows and not progress.left:
+            self._columns.widen(full)
             memory, progress = self._columns.memory(), self._progress(at, line)
+            full = self._scan(block.data, memory, progress)
+        columns = self._columns.arrays(memory, progress.rows)
+        if full >= 0:  # the next batch shall be a whole one
+            self._columns.widen(full)
         row_lines, row_starts, *left = (
             lines[: progress.rows if name.startswith("row") else progress.left]
             for name, lines in self._lines.items()
         )
         return Scanned(
-            self._columns.arrays(memory, progress.rows),
+            columns,
             row_lines,
             row_starts,
             list(zip(*(lines.tolist() for lines in left), strict=True)),
@@ -101,25 +105,25 @@ class Scanner:
         addresses = (lines.ctypes.data for lines in self._lines.values())
         return _Progress(at, line, 0, 0, BATCH_ROWS, *addresses)
 
-    def _scan(self, data: bytes, memory: npt.NDArray[np.uint8], progress: _Progress) -> bool:
-        """Whether a text found no room in its column."""
+    def _scan(self, data: bytes, memory: npt.NDArray[np.uint8], progress: _Progress) -> int:
+        """The slot that had no room for a text, or -1."""
         native = library()
         assert native is not None
         columns = self._columns
-        full: int = native.paylog_scan(
+        slot: int = native.paylog_scan(
             data,
             ctypes.c_int64(len(data)),
             self._nodes,
             self._names,
-            _address(self._unescaped.of(len(data) + _SPARE)),
-            _address(memory),
+            address(self._unescaped.of(len(data) + _SPARE)),
+            address(memory),
             columns.slots,
             ctypes.c_int64(len(columns.slots)),
             self._optional,
             ctypes.c_int64(len(self._optional)),
             ctypes.byref(progress),
         )
-        return bool(full)
+        return slot
 
 
 def _optional(node: Node, inside: bool = False) -> set[int]:
@@ -127,10 +131,6 @@ def _optional(node: Node, inside: bool = False) -> set[int]:
     inside = inside or not node.required
     found = {id(node)} if inside else set()
     return found.union(*(_optional(child, inside) for child in node.children))
-
-
-def _address(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
 
 
 def _flattened(nodes: list[Node], wanted: list[Node]) -> tuple[ctypes.Array[_Node], bytes]:
