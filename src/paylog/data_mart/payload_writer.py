@@ -40,7 +40,9 @@ class PayloadWriter:
         :returns: inserted rows of each object id, as counted by the server; the others are duplicates.
         :raises UnbalancedReceipt: the server took another number of rows than it was sent.
         """
-        batches, repeated = without_repeats(in_time_order(batches))
+        # In this order: records that were logged again later are then gone before rows are sorted for them.
+        batches, repeated = without_repeats(batches)
+        batches = in_time_order(batches)
         sent = {object_id: rows - repeated[object_id] for object_id, rows in rows_of.items()}
         self._table.ensure_partitions(months(batches))
         if self._staging_left == 0:
