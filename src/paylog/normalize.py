@@ -44,9 +44,9 @@ from paylog.records import Block, CaptureObject, Reject
 from paylog.subscription import Subscription
 
 TRANSACTION_ID = "transaction_id"
-# A scoring time outside of this is not one: most often seconds were taken for milliseconds.
-EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
-LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
+# A scoring time (in µs since 1970) outside of this is none: most often seconds were taken for milliseconds.
+EARLIEST = 0
+LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 Indices = npt.NDArray[np.int64]
 
 
@@ -78,6 +78,7 @@ class Normalizer:
             required=tuple(f.name for f in features),
             types=(*((f.name, f.type) for f in self.inputs), (TRANSACTION_ID, FieldType.STRING)),
         )
+        self._constants: dict[tuple[str | int | None, pa.DataType], pa.Array] = {}
         self._learned: dict[tuple[bool, MediaType], Any] = {}
 
     def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
@@ -205,7 +206,9 @@ class Normalizer:
         columns |= self.outputs.columns(responses, len(owners), faults)
         found = requests.columns.get(TRANSACTION_ID)
         if events.transaction_ids is None:
-            columns["_transaction_id"] = pa.nulls(len(owners), pa.string()) if found is None else found
+            columns["_transaction_id"] = (
+                self._repeated(None, pa.string(), len(owners)) if found is None else found
+            )
         columns["_transaction_id"], bad = cast(columns["_transaction_id"], FieldType.STRING)
         faults.add(bad, Reason.TYPE_MISMATCH, TRANSACTION_ID)
         batch = pa.RecordBatch.from_arrays(
@@ -246,18 +249,18 @@ class Normalizer:
         seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
         revisions = _picked(events.revisions, owners, pa.string())
         if revisions is None:
-            revisions = pa.repeat(pa.scalar(place.variant or None, pa.string()), count)
+            revisions = self._repeated(place.variant or None, pa.string(), count)
         positions = np.asarray(events.positions, np.int64)[owners]
         columns = {
             "scoring_id": ids,
             "scoring_timestamp": self._times(events, owners, place, faults),
-            "deployment_id": pa.repeat(pa.scalar(self.deployment_id), count),
+            "deployment_id": self._repeated(self.deployment_id, pa.string(), count),
             "asset_revision": revisions,
             "_record_id": identity.record_ids(ids, seed),
-            "_object_id": pa.repeat(pa.scalar(0, pa.int64()), count),
+            "_object_id": self._repeated(0, pa.int64(), count),
             "_position": pa.array(positions),
             "_response_time": self._response_times(events, owners, faults),
-            "_timestamp_approximate": pa.repeat(pa.scalar(self.from_object_time), count),
+            "_timestamp_approximate": self._repeated(self.from_object_time, pa.bool_(), count),
         }
         if events.transaction_ids is not None:
             columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
@@ -266,11 +269,19 @@ class Normalizer:
             faults.add(bad, Reason.TYPE_MISMATCH, name)
         return columns
 
+    def _repeated(self, value: str | int | None, kind: pa.DataType, count: int) -> pa.Array:
+        """A column that holds one value, which mostly is that of the last block."""
+        known = self._constants.get((value, kind))
+        if known is None or len(known) < count:
+            known = pa.nulls(count, kind) if value is None else pa.repeat(pa.scalar(value, kind), count)
+            self._constants[value, kind] = known
+        return known.slice(0, count)
+
     def _response_times(self, events: Events, owners: Indices, faults: Faults) -> pa.Array:
         """Whole milliseconds."""
         tokens = _picked(events.response_times, owners, pa.string())
         if tokens is None:
-            return pa.nulls(len(owners), pa.int64())
+            return self._repeated(None, pa.int64(), len(owners))
         numbers, bad = cast(tokens, FieldType.DOUBLE)
         faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
         times, bad = cast(pc.round(numbers), FieldType.INTEGER)
@@ -296,9 +307,9 @@ class Normalizer:
         if self.from_object_time:
             return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
         times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
-        plausible = pc.and_(pc.greater_equal(times, EARLIEST), pc.less(times, LATEST))
-        if times.null_count or not pc.all(plausible).as_py():
-            missing = ~pc.fill_null(plausible, False).to_numpy(zero_copy_only=False)
+        moments = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
+        if len(moments) and not EARLIEST <= moments.min() <= moments.max() < LATEST:
+            missing = (moments < EARLIEST) | (moments >= LATEST)
             faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
         return times
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -197,10 +198,12 @@ def _without_gaps(vectors: pa.Array) -> pa.Array:
 
 def _largest(vectors: pa.Array) -> pa.Array:
     """The winning class's probability of each vector; null for a null or empty one."""
+    values = vectors.flatten().to_numpy(zero_copy_only=False)
     lengths = pc.list_value_length(vectors)
+    if not vectors.null_count and len(values) and pc.all(pc.equal(lengths, width := lengths[0])).as_py():
+        return pa.array(reduce(np.maximum, values.reshape(-1, width.as_py()).T))
     valid = _flags(pc.greater(lengths, 0))
     largest = np.zeros(len(vectors))
-    values = vectors.flatten().to_numpy(zero_copy_only=False)
     if valid.any():
         sizes = lengths.to_numpy(zero_copy_only=False)[valid].astype(np.int64)
         largest[valid] = np.maximum.reduceat(values, np.concatenate(([0], np.cumsum(sizes)[:-1])))

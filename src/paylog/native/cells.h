@@ -20,10 +20,11 @@ typedef struct {
     int64_t full;                          /* number of the slot that had no more room for a text, or -1 */
 } Cells;
 
-int paylog_integer(const uint8_t *s, const uint8_t *end, int64_t *value);
-int paylog_double(const uint8_t *s, const uint8_t *end, double *value);
-int paylog_boolean(const uint8_t *s, const uint8_t *end, uint8_t *value);
-int paylog_timestamp(const uint8_t *s, const uint8_t *end, int64_t *value);
+#define WITHIN __attribute__((visibility("hidden")))
+WITHIN int paylog_integer(const uint8_t *s, const uint8_t *end, int64_t *value);
+WITHIN int paylog_double(const uint8_t *s, const uint8_t *end, double *value);
+WITHIN int paylog_boolean(const uint8_t *s, const uint8_t *end, uint8_t *value);
+WITHIN int paylog_timestamp(const uint8_t *s, const uint8_t *end, int64_t *value);
 enum { MISFIT = 0, FITS = 1, IS_NULL = 2 };
 
 static inline void put_bit(uint8_t *bits, int64_t at, int bit) {

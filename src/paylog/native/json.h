@@ -7,6 +7,8 @@
 #include <emmintrin.h>
 #endif
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* What is being read: NDJSON, or one JSON text that stood in a string of it. */
 typedef struct {
     const uint8_t *at, *end;
@@ -26,7 +28,7 @@ typedef struct {
     uint32_t stop, comma, high;
 } Marks;
 
-static inline Marks marks_of(const uint8_t *s) {
+INLINE Marks marks_of(const uint8_t *s) {
 #ifdef __SSE2__
     __m128i w = _mm_loadu_si128((const __m128i *)s);
     __m128i stop = _mm_or_si128(
@@ -47,7 +49,7 @@ static inline Marks marks_of(const uint8_t *s) {
 }
 
 /* Of the bytes from s on; behind the end there are zeros, which stop. */
-static inline Marks marks(const uint8_t *s, const uint8_t *end) {
+INLINE Marks marks(const uint8_t *s, const uint8_t *end) {
     if (end - s >= 16) return marks_of(s);
     uint8_t rest[16] = {0};
     memcpy(rest, s, end - s);
@@ -56,19 +58,19 @@ static inline Marks marks(const uint8_t *s, const uint8_t *end) {
 
 static inline uint32_t below(uint32_t bit) { return bit ? (bit & -bit) - 1 : 0xFFFF; }
 
-static inline void spaces(Text *t) {
+INLINE void spaces(Text *t) {
     if (t->at < t->end && *t->at > ' ') return;
     while (t->at < t->end &&
            (*t->at == ' ' || *t->at == '\t' || *t->at == '\r' || (*t->at == '\n' && !t->lines))) t->at++;
 }
 
-static inline int closes(Text *t, uint8_t mark) {
+INLINE int closes(Text *t, uint8_t mark) {
     spaces(t);
     if (t->at < t->end && *t->at == mark) { t->at++; return 1; }
     return 0;
 }
 
-static inline int utf8(const uint8_t *s, const uint8_t *end) {
+static __attribute__((noinline)) int utf8(const uint8_t *s, const uint8_t *end) {
     while (s < end) {
         uint8_t c = *s;
         int more;
@@ -91,7 +93,7 @@ static inline int utf8(const uint8_t *s, const uint8_t *end) {
 }
 
 /* Passes an escape whose \ is at s; NULL where it is none, or is half a character: Python looks for the other. */
-static inline const uint8_t *escape(const uint8_t *s, const uint8_t *end) {
+static __attribute__((noinline)) const uint8_t *escape(const uint8_t *s, const uint8_t *end) {
     if (end - s < 2) return NULL;
     if (s[1] != 'u') return s[1] && strchr("\"\\/bfnrt", s[1]) ? s + 2 : NULL;
     if (end - s < 6 || ((s[2] | 32) == 'd' && s[3] >= '8')) return NULL;
@@ -101,7 +103,7 @@ static inline const uint8_t *escape(const uint8_t *s, const uint8_t *end) {
 }
 
 /* A string, its opening quote next. */
-static inline int string(Text *t, Token *token) {
+INLINE int string(Text *t, Token *token) {
     const uint8_t *s = t->at + 1, *end = t->end;
     uint32_t high = 0;
     token->start = s;
@@ -120,6 +122,21 @@ static inline int string(Text *t, Token *token) {
     token->size = s - token->start;
     t->at = s + 1;
     return !high || utf8(token->start, s);
+}
+
+/* memcmp for short texts of any length. */
+INLINE int same(const uint8_t *a, const uint8_t *b, int64_t size) {
+    uint64_t x, y;
+    if (size < 8) {
+        while (size > 0 && a[size - 1] == b[size - 1]) size--;
+        return size == 0;
+    }
+    for (int64_t at = 0;; at = at + 16 <= size ? at + 8 : size - 8) {
+        memcpy(&x, a + at, 8);
+        memcpy(&y, b + at, 8);
+        if (x != y) return 0;
+        if (at + 8 == size) return 1;
+    }
 }
 
 static inline int digits(Text *t) {
@@ -147,7 +164,7 @@ static inline int word(Text *t, const char *text, int size) {
     return 1;
 }
 
-static inline int scalar(Text *t, Token *token) {
+INLINE int scalar(Text *t, Token *token) {
     if (t->at >= t->end) return 0;
     if (*t->at == '"') return string(t, token);
     token->start = t->at;

@@ -31,7 +31,7 @@ typedef struct {
     int64_t *left_lines, *left_starts, *left_ends;  /* of each irregular one */
 } Progress;
 
-static int value(Reader *r, Text *t, int node, int depth);
+static int nested(Reader *r, Text *t, const Node *n, int depth);
 
 static int skip(Text *t, int depth) {
     Token token;
@@ -53,7 +53,7 @@ static int skip(Text *t, int depth) {
     return closes(t, close);
 }
 
-static inline int wanted(Reader *r, Text *t, const Node *n) {
+INLINE int wanted(Reader *r, Text *t, const Node *n) {
     Token token;
     if (!scalar(t, &token) || token.escaped || !(n->accepts & token.kind)) return 0;
     if (n->slot < 0) return 1;
@@ -62,11 +62,17 @@ static inline int wanted(Reader *r, Text *t, const Node *n) {
     return 1;
 }
 
+/* Most values are scalars, and not worth a call. */
+INLINE int value(Reader *r, Text *t, const Node *n, int depth) {
+    spaces(t);
+    return n->kind == VALUE ? wanted(r, t, n) : nested(r, t, n, depth);
+}
+
 /* Whether this member's key and a colon come next; they are then passed. */
-static inline int follows(Reader *r, Text *t, const Node *n) {
+INLINE int follows(Reader *r, Text *t, const Node *n) {
     const uint8_t *at = t->at, *key = r->names + n->name_at;
     if (t->end - at < n->name_size + 3 || at[0] != '"' || at[n->name_size + 1] != '"' ||
-        at[n->name_size + 2] != ':' || memcmp(at + 1, key, n->name_size)) return 0;
+        at[n->name_size + 2] != ':' || !same(at + 1, key, n->name_size)) return 0;
     t->at = at + n->name_size + 3;
     return 1;
 }
@@ -76,7 +82,7 @@ static int member(Reader *r, const Node *n, const Token *key, int child, int *bi
     for (int pass = 0; pass < 2; pass++) {
         for (; child >= 0; child = r->nodes[child].next_sibling, ++*bit)
             if (r->nodes[child].name_size == key->size &&
-                !memcmp(r->names + r->nodes[child].name_at, key->start, key->size)) return child;
+                same(r->names + r->nodes[child].name_at, key->start, key->size)) return child;
         child = n->first_child;
         *bit = 0;
     }
@@ -106,7 +112,7 @@ static int object(Reader *r, Text *t, const Node *n, int depth) {
             seen |= 1ull << bit;
             next = r->nodes[child].next_sibling;
             next_bit = bit + 1;
-            if (!value(r, t, child, depth + 1)) return 0;
+            if (!value(r, t, &r->nodes[child], depth + 1)) return 0;
         } while (closes(t, ','));
         if (!closes(t, '}')) return 0;
     }
@@ -119,9 +125,11 @@ static int object(Reader *r, Text *t, const Node *n, int depth) {
 static int array(Reader *r, Text *t, const Node *n, int depth) {
     if (t->at >= t->end || *t->at != '[') return 0;
     t->at++;
-    for (int child = n->first_child; child >= 0; child = r->nodes[child].next_sibling) {
-        if (child != n->first_child && !closes(t, ',')) return 0;
-        if (!value(r, t, child, depth + 1)) return 0;
+    for (int child = n->first_child; child >= 0;) {
+        const Node *c = &r->nodes[child];
+        if (!value(r, t, c, depth + 1)) return 0;
+        child = c->next_sibling;
+        if (child >= 0 && !closes(t, ',')) return 0;
     }
     return closes(t, ']');
 }
@@ -191,7 +199,7 @@ static int json_text(Reader *r, Text *t, const Node *n, int depth) {
     uint8_t *end = unescaped(t, r->scratch);
     if (!end) return 0;
     Text inner = {r->scratch, end, 0};
-    if (!value(r, &inner, n->first_child, depth + 1)) return 0;
+    if (!value(r, &inner, &r->nodes[n->first_child], depth + 1)) return 0;
     spaces(&inner);
     return inner.at == inner.end;
 }
@@ -203,12 +211,9 @@ static int exact(Reader *r, Text *t, const Node *n) {
     return 1;
 }
 
-static int value(Reader *r, Text *t, int node, int depth) {
-    const Node *n = &r->nodes[node];
-    spaces(t);
+static int nested(Reader *r, Text *t, const Node *n, int depth) {
     if (depth > MAX_DEPTH) return 0;
     switch (n->kind) {
-        case VALUE: return wanted(r, t, n);
         case OBJECT: return object(r, t, n, depth);
         case SINGLE: case CELLS: return array(r, t, n, depth);
         case CSV_TEXT: return csv_text(r, t, n);
@@ -249,7 +254,7 @@ int64_t paylog_scan(const uint8_t *data, int64_t size, const Node *nodes, const 
     while (at < end && c->row < p->most && p->left < p->most) {
         Text t = {at, end, 1};
         for (int64_t i = 0; i < optionals; i++) put_null(c, optional[i]);
-        int ok = value(&r, &t, 0, 0);
+        int ok = value(&r, &t, nodes, 0);
         if (ok) { spaces(&t); ok = t.at == end || *t.at == '\n'; }
         if (c->full >= 0) break;
         if (ok) {

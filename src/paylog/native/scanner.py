@@ -72,7 +72,8 @@ class Scanner:
         wanted = [node for node in nodes if node.slot is not None]
         self._columns = Columns(wanted, typed=typed)
         self._nodes, self._names = _flattened(nodes, wanted)
-        lacking = [i for i, node in enumerate(wanted) if id(node) in _optional(pattern.root)]
+        optional = _optional(pattern.root)
+        lacking = [i for i, node in enumerate(wanted) if id(node) in optional]
         self._optional = (ctypes.c_int32 * len(lacking))(*lacking)
         self._unescaped = Scratch(np.uint8)
         self._lines = {name: np.empty(BATCH_ROWS, np.int64) for name in _LINES}
