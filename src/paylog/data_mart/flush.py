@@ -67,6 +67,9 @@ def without_repeats(batches: Sequence[pa.RecordBatch]) -> tuple[Sequence[pa.Reco
             key = int(moments[row]), int(pair[row, 0]), int(pair[row, 1])
             keep[row] = key not in seen
             seen.add(key)
+        if keep.all():
+            kept.append(batch)
+            continue
         gone.update(batch.column("_object_id").filter(pa.array(~keep)).to_pylist())
         if keep.any():
             kept.append(batch.filter(pa.array(keep)))

@@ -57,10 +57,16 @@ class CustomMachineLearning:
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             raw = _MEMBERS.decode(record)
+            # One without a time among records that have it is most often a reject.
+            timed = bytes(raw.get("scoring_timestamp", b"null")) != b"null"
             members = {
                 "scoring_id": wanted("event_id", _TEXT, "scoring_id", required=False),
                 "scoring_timestamp": wanted(
-                    "timestamp", _TEXT, "scoring_timestamp", cell=Cell.TIMESTAMP, required=False
+                    "timestamp",
+                    Accepts.TEXT if timed else _TEXT,
+                    "scoring_timestamp",
+                    cell=Cell.TIMESTAMP,
+                    required=timed,
                 ),
                 "request": requests.of_json(bytes(raw["request"]), "request"),
                 "response": responses.of_json(bytes(raw["response"]), "response"),
