@@ -61,8 +61,12 @@ def plan(
     *,
     batch_bytes: int | None = None,
     max_batches: int = MAX_BATCHES,
+    workers: int = 1,
 ) -> Plan:
-    """What a run over ``window`` has to load. Reads no data and changes nothing."""
+    """What a run over ``window`` has to load. Reads no data and changes nothing.
+
+    :param workers: processes among which the batches shall divide evenly.
+    """
     storage = open_storage(subscription)
     found = list(listed(storage, subscription, window))
     loaded: Mapping[str, str] = {}
@@ -77,6 +81,7 @@ def plan(
         loaded,
         batch_bytes=batch_bytes or subscription.batch.bytes,
         max_batches=max_batches,
+        workers=workers,
     )
 
 

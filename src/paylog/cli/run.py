@@ -61,12 +61,12 @@ def run(
         subscription = find_subscription(folder, subscription_id)
         pipeline.prepare(subscription)
         window, origin = chosen_window(subscription, start, end)
-        planned = pipeline.plan(subscription, window, batch_bytes=batch_size)
+        crew = workers or _default_workers(subscription)
+        planned = pipeline.plan(subscription, window, batch_bytes=batch_size, workers=crew)
         run_id = f"cli__{datetime.now(UTC).isoformat()}"
         pipeline.save_plan(subscription, planned, run_id)
         if not as_json:
             _announce(planned, origin)
-        crew = workers or _default_workers(subscription)
         progress = _load(subscription, planned, run_id, crew, as_json, go_on)
         _conclude(subscription, planned, run_id, progress, as_json)
 
