@@ -16,6 +16,7 @@ from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
 from paylog.normalize import Normalizer, Place
 from paylog.records import Block, CaptureObject, Reject
+from paylog.regular import RegularColumns, headers_stand_out
 from paylog.storage.compression import decompress
 from paylog.subscription import Subscription
 
@@ -49,6 +50,7 @@ class Decoder:
         self.engine = engine(subscription)
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
+        self._columns: RegularColumns | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
     def blocks(self, item: CaptureObject, chunks: Iterator[bytes]) -> Iterator[Block]:
@@ -82,7 +84,10 @@ class Decoder:
                 rest = RecordBlock(block.data[at:], block.first + line) if at else block
                 yield from self.normalizer.blocks(self.engine.decode(rest), place)
                 return
-            yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+            if self._columns is not None:
+                yield self.normalizer.regular(found, self._columns, block, place)
+            else:
+                yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
             leftover.add(block, found.left)
             at, line = found.end, found.next_line
         block.lines = line
@@ -111,12 +116,20 @@ class Decoder:
         return found
 
     def _learn(self, example: bytes) -> None:
-        """A scanner for records like this one; without casts if its own values do not fit them."""
+        """A scanner for records like this one, which does as much of the work as its own values let it."""
         normalizer = self.normalizer
         pattern = self.engine.pattern(example, normalizer.request, normalizer.response)
-        self._scanner = Scanner(pattern) if pattern else None
-        if pattern and self._scanner and self._scanner.scan(RecordBlock(example, 0)).left:
-            self._scanner = Scanner(pattern, typed=False)
+        self._scanner = self._columns = None
+        if pattern is None:
+            return
+        if not pattern.request_csv or headers_stand_out(normalizer.schema):
+            columns = normalizer.regular_columns(pattern)
+            ways = [(Scanner(pattern, columns.rules), columns)] if columns else []
+            for scanner, columns in (*ways, (Scanner(pattern), None)):
+                if not scanner.scan(RecordBlock(example, 0)).left:
+                    self._scanner, self._columns = scanner, columns
+                    return
+        self._scanner = Scanner(pattern, rules=None)
 
 
 def _example(block: RecordBlock, at: int) -> bytes:

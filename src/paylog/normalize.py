@@ -41,12 +41,9 @@ from paylog.native.pattern import Pattern
 from paylog.native.scanner import Scanned
 from paylog.outputs import Faults, Outputs
 from paylog.records import Block, CaptureObject, Reject
+from paylog.regular import EARLIEST, LATEST, TRANSACTION_ID, RegularColumns, regular_columns
 from paylog.subscription import Subscription
 
-TRANSACTION_ID = "transaction_id"
-# A scoring time (in µs since 1970) outside of this is none: most often seconds were taken for milliseconds.
-EARLIEST = 0
-LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 Indices = npt.NDArray[np.int64]
 
 
@@ -68,9 +65,8 @@ class Normalizer:
         self.from_object_time = subscription.logs.timestamp == "last_modified"
         self.zone = ZoneInfo(subscription.logs.timezone) if subscription.logs.timezone else None
         self.outputs = Outputs(self.schema, self.zone)
-        meta = self.schema.of_role(Role.META_FIELD)
         features = self.schema.features
-        self.inputs = (*features, *meta)
+        self.inputs = self.schema.inputs
         self.response = self.outputs.side()
         self.request = Side(
             positional=tuple(f.name for f in features),
@@ -88,6 +84,23 @@ class Normalizer:
         for events in decoded.events:
             if len(events.positions):
                 yield from self._blocks(events, place)
+
+    def regular_columns(self, pattern: Pattern) -> RegularColumns | None:
+        """How the scanner can do all the work for records of this pattern, if it can."""
+        if self.from_object_time:
+            return None
+        return regular_columns(self.schema, pattern, self.outputs.by_meaning)
+
+    def regular(self, found: Scanned, columns: RegularColumns, block: RecordBlock, place: Place) -> Block:
+        """The regular lines of a block, whose values the native scanner has seen to."""
+        seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
+        constants: dict[str, str | int | None] = {
+            "deployment_id": self.deployment_id,
+            "asset_revision": place.variant or None,
+            "_object_id": 0,
+            "_timestamp_approximate": False,
+        }
+        return Block(columns.batch(found, block.first, constants, seed, self._repeated))
 
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""

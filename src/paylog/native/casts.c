@@ -129,6 +129,18 @@ int paylog_double(const uint8_t *s, const uint8_t *end, double *value) {
     return FITS;
 }
 
+/* A number rounded to a whole one, ties to even, where that is exact. */
+int paylog_rounded(const uint8_t *s, const uint8_t *end, int64_t *value) {
+    double number;
+    int fits = paylog_double(s, end, &number);
+    if (fits != FITS) return fits;
+    if (!(fabs(number) < 1ll << 52)) return MISFIT;
+    *value = (int64_t)number;
+    double over = fabs(number - (double)*value);
+    if (over > 0.5 || (over == 0.5 && (*value & 1))) *value += number < 0 ? -1 : 1;
+    return FITS;
+}
+
 int paylog_boolean(const uint8_t *s, const uint8_t *end, uint8_t *value) {
     static const char *const words[] = {"true", "True", "TRUE", "1", "false", "False", "FALSE", "0"};
     for (int i = 0; i < 8; i++)

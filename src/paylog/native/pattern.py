@@ -25,13 +25,18 @@ class Kind(IntEnum):
 
 
 class Cell(IntEnum):
-    """What a wanted value becomes; numbers as in ``cells.h``."""
+    """What a wanted value becomes; numbers as in ``cells.h``.
+
+    ``FIRST_ROW`` is the scoring id of an event's first row, ``ROUNDED`` a number as a whole one.
+    """
 
     TEXT = 0
     INTEGER = 1
     DOUBLE = 2
     BOOLEAN = 3
     TIMESTAMP = 4
+    FIRST_ROW = 5
+    ROUNDED = 6
 
 
 class Accepts(IntFlag):

@@ -58,8 +58,7 @@ INLINE int wanted(Reader *r, Text *t, const Node *n) {
     if (!scalar(t, &token) || token.escaped || !(n->accepts & token.kind)) return 0;
     if (n->slot < 0) return 1;
     if (token.kind != NONE) return put(&r->cells, n->slot, token.start, token.size, t->end);
-    put_null(&r->cells, n->slot);
-    return 1;
+    return put_null(&r->cells, n->slot);
 }
 
 /* Most values are scalars, and not worth a call. */
@@ -151,8 +150,7 @@ static int csv_text(Reader *r, Text *t, const Node *n) {
             if ((child < 0) != !commas) return 0;
             commas &= commas - 1;
             if (c->slot < 0) ;
-            else if (end == cell) put_null(&r->cells, c->slot);
-            else if (!put(&r->cells, c->slot, cell, end - cell, t->end)) return 0;
+            else if (end == cell ? !put_null(&r->cells, c->slot) : !put(&r->cells, c->slot, cell, end - cell, t->end)) return 0;
             cell = end + 1;
         }
     }
@@ -231,7 +229,7 @@ static const uint8_t *line_end(const uint8_t *at, const uint8_t *end) {
 /* Leaves in each slot how much text it used and how many nulls it has. */
 static void close_columns(Cells *c) {
     for (Slot *s = c->slots; s < c->slots + c->count; s++) {
-        if (s->kind == STRING) s->used = ((int32_t *)(c->memory + s->values))[c->row];
+        if (is_text(s)) s->used = ((int32_t *)(c->memory + s->values))[c->row];
         s->nulls = 0;
         for (int64_t i = 0; s->nullable && i < c->row; i++)
             s->nulls += !(c->memory[s->valid + (i >> 3)] >> (i & 7) & 1);
@@ -248,7 +246,7 @@ int64_t paylog_scan(const uint8_t *data, int64_t size, const Node *nodes, const 
     const uint8_t *end = data + size, *at = data + p->at;
     for (int64_t i = 0; i < count; i++) {
         slots[i].nullable = 0;
-        if (slots[i].kind == STRING) *(int32_t *)(memory + slots[i].values) = 0;
+        if (is_text(&slots[i])) *(int32_t *)(memory + slots[i].values) = 0;
     }
     p->left = 0;
     while (at < end && c->row < p->most && p->left < p->most) {

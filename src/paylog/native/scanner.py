@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +14,14 @@ import pyarrow as pa
 
 from paylog.engines.documents import RecordBlock
 from paylog.native import address, library
-from paylog.native.columns import BATCH_ROWS, Columns
+from paylog.native.columns import BATCH_ROWS, Columns, Rule
 from paylog.native.pattern import MAX_MEMBERS, Kind, Node, Pattern
 from paylog.native.scratch import Scratch
 
 # What may be read, and written, behind the end of a text.
 _SPARE = 16
 _LINES = ("row_lines", "row_starts", "left_lines", "left_starts", "left_ends")
+_NO_RULES: Mapping[str, Rule] = MappingProxyType({})
 Lines = npt.NDArray[np.int64]
 
 
@@ -60,19 +63,20 @@ class Scanned:
 class Scanner:
     """Scans blocks by one pattern. Needs the native library. Not for use by several threads.
 
-    :param typed: cast the values as the pattern says, and call a line irregular if one does not fit.
+    :param rules: what the values must be besides, by slot, for a line to be regular; None: they all stay
+        the texts that they are.
     """
 
-    def __init__(self, pattern: Pattern, *, typed: bool = True) -> None:
+    def __init__(self, pattern: Pattern, rules: Mapping[str, Rule] | None = _NO_RULES) -> None:
         self.pattern = pattern
-        self.typed = typed
         nodes = list(pattern.root.walk())
         if any(len(node.children) > MAX_MEMBERS for node in nodes if node.kind is Kind.OBJECT):
             raise ValueError("too many members in one object of a pattern")
         wanted = [node for node in nodes if node.slot is not None]
-        self._columns = Columns(wanted, typed=typed)
-        self._nodes, self._names = _flattened(nodes, wanted)
-        optional = _optional(pattern.root)
+        self._columns = Columns(wanted, rules)
+        needed = {slot for slot, rule in (rules or {}).items() if rule.required}
+        self._nodes, self._names = _flattened(nodes, wanted, needed)
+        optional = _optional(pattern.root, needed)
         lacking = [i for i, node in enumerate(wanted) if id(node) in optional]
         self._optional = (ctypes.c_int32 * len(lacking))(*lacking)
         self._unescaped = Scratch(np.uint8)
@@ -127,14 +131,18 @@ class Scanner:
         return slot
 
 
-def _optional(node: Node, inside: bool = False) -> set[int]:
+def _optional(node: Node, needed: Set[str], inside: bool = False) -> set[int]:
     """Identities of the nodes that a regular record may lack."""
-    inside = inside or not node.required
+    inside = inside or not (node.required or node.slot in needed)
+    if inside and node.slot in needed:
+        raise ValueError(f"slot {node.slot!r} is required within a member that is not")
     found = {id(node)} if inside else set()
-    return found.union(*(_optional(child, inside) for child in node.children))
+    return found.union(*(_optional(child, needed, inside) for child in node.children))
 
 
-def _flattened(nodes: list[Node], wanted: list[Node]) -> tuple[ctypes.Array[_Node], bytes]:
+def _flattened(
+    nodes: list[Node], wanted: list[Node], needed: Set[str]
+) -> tuple[ctypes.Array[_Node], bytes]:
     """The tree as an array in the order of ``walk``, and the texts that it refers to."""
     index = {id(node): i for i, node in enumerate(nodes)}
     slots = {id(node): i for i, node in enumerate(wanted)}
@@ -143,7 +151,8 @@ def _flattened(nodes: list[Node], wanted: list[Node]) -> tuple[ctypes.Array[_Nod
     for i, node in enumerate(nodes):
         key = node.key.encode()
         one = flat[i]
-        one.kind, one.accepts, one.required = node.kind, node.accepts, node.required
+        one.kind, one.accepts = node.kind, node.accepts
+        one.required = node.required or node.slot in needed
         one.slot = slots.get(id(node), -1)
         one.name_at, one.name_size = len(names), len(key)
         one.text_at, one.text_size = len(names) + len(key), len(node.text)
