@@ -91,7 +91,7 @@ def _whole(doubles: pa.Array) -> pa.Array | None:
         return None
     ends = pc.min_max(integers)
     least, most = ends["min"].as_py() or 0, ends["max"].as_py() or 0
-    return integers if -_EXACT < least and most < _EXACT else None
+    return integers if least > -_EXACT and most < _EXACT else None
 
 
 def _integer(cell: str | None) -> int | None:
@@ -183,9 +183,9 @@ def _timestamp(cell: str | None, zone: ZoneInfo | None) -> datetime | None:
 def _vectors(tokens: pa.Array) -> Cast:
     if not pa.types.is_list(tokens.type):
         return pa.nulls(len(tokens), ARROW_TYPES[FieldType.ARRAY]), _any(_mask(pc.is_valid(tokens)))
-    if tokens.type == ARROW_TYPES[FieldType.ARRAY] and not tokens.null_count:
-        if pc.all(pc.is_finite(tokens.flatten())).as_py() is not False:
-            return tokens, None
+    plain = tokens.type == ARROW_TYPES[FieldType.ARRAY] and not tokens.null_count
+    if plain and pc.all(pc.is_finite(tokens.flatten())).as_py() is not False:
+        return tokens, None
     values, bad = _doubles(tokens.flatten())
     offsets = tokens.offsets.to_numpy() - tokens.offsets[0].as_py()
     rows = np.zeros(len(tokens), bool)

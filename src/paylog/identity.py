@@ -68,5 +68,5 @@ def _texts(column: pa.Array) -> tuple[npt.NDArray[np.int32], ctypes.c_void_p]:
     """Offsets of a string column, and the address that they count from."""
     _, offsets, texts = column.buffers()
     first = column.offset
-    where = np.frombuffer(offsets, np.int32)[first : first + len(column) + 1] if offsets else np.zeros(1)
-    return where, ctypes.c_void_p(texts.address if texts else None)
+    where = np.zeros(1, np.int32) if offsets is None else np.frombuffer(offsets, np.int32)
+    return where[first : first + len(column) + 1], ctypes.c_void_p(texts.address if texts else None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,7 +99,7 @@ class Normalizer:
             "_object_id": 0,
             "_timestamp_approximate": False,
         }
-        return Block(columns.batch(found, block.first, constants, seed, self._repeated))
+        return Block(columns.batch(found, block.first, seed, constants, self._repeated))
 
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""

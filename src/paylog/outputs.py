@@ -15,6 +15,7 @@ from paylog.codecs import Mask, Rows, Side
 from paylog.errors import Reason
 from paylog.model_schema import ARROW_TYPES, FieldType, ModelSchema
 
+
 @dataclass(slots=True)
 class Faults:
     """The first fault of each row, as (reason, column); a row without an entry is good."""

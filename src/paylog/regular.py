@@ -18,7 +18,7 @@ from paylog.casts import cast
 from paylog.field import FieldType, Role
 from paylog.model_schema import ModelSchema
 from paylog.native.columns import TYPES, Element, Rule
-from paylog.native.pattern import Cell, Pattern
+from paylog.native.pattern import CELLS, Cell, Pattern
 from paylog.native.scanner import Scanned
 from paylog.outputs import largest
 
@@ -27,13 +27,9 @@ TRANSACTION_ID = "transaction_id"
 EARLIEST = 0
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _VECTOR = "probability"
-_CELLS = {
-    FieldType.STRING: Cell.TEXT,
-    FieldType.INTEGER: Cell.INTEGER,
-    FieldType.DOUBLE: Cell.DOUBLE,
-    FieldType.BOOLEAN: Cell.BOOLEAN,
-    FieldType.TIMESTAMP: Cell.TIMESTAMP,
-}
+# Column → slot, slot → rule.
+_Found = tuple[dict[str, str], dict[str, Rule]]
+Constants = Mapping[str, str | int | None]
 Repeated = Callable[[str | int | None, pa.DataType, int], pa.Array]
 
 
@@ -50,11 +46,12 @@ class RegularColumns:
     rules: Mapping[str, Rule]
 
     def batch(
-        self, found: Scanned, first: int, constants: Mapping[str, str | int | None], seed: int, repeated: Repeated
+        self, found: Scanned, first: int, seed: int, constants: Constants, repeated: Repeated
     ) -> pa.RecordBatch:
         """The record batch of scanned lines.
 
         :param first: position of the block's first line in its object.
+        :param seed: of the record ids.
         :param constants: values of the columns that hold one each; null in those not named.
         :param repeated: makes a column of one value.
         """
@@ -80,38 +77,19 @@ def regular_columns(
 
     :param by_meaning: ``prediction``, ``probability``, ``P(<label>)`` or field → response column.
     """
-    cells = {str(node.slot): node.cell for node in pattern.root.walk()}
-    envelope = {
-        "scoring_id": "event_id",
-        "scoring_timestamp": "timestamp",
-        "asset_revision": "revision",
-        "_response_time": "response_time",
-        "_transaction_id": TRANSACTION_ID if TRANSACTION_ID in cells else pattern.requests.get(TRANSACTION_ID),
-    }
-    slots = {column: slot for column, slot in envelope.items() if slot in cells}
-    rules = {
-        "event_id": Rule(Cell.FIRST_ROW, required=True),
-        "timestamp": Rule(Cell.TIMESTAMP, required=True, span=(EARLIEST, LATEST - 1)),
-        "response_time": Rule(Cell.ROUNDED),
-    }
-    inputs = {f: pattern.requests.get(f.name) for f in schema.inputs}
-    outputs = {f: pattern.responses.get(by_meaning.get(f.name, f.name)) for f in schema.outputs[1:]}
-    for field, slot in (inputs | outputs).items():
-        if slot is not None:
-            slots[field.name], rules[slot] = slot, Rule(_CELLS.get(field.type), required=field.required)
-        elif field.required or field.role is Role.FEATURE:
+    slots: dict[str, str] = {}
+    rules: dict[str, Rule] = {}
+    for found in (
+        _envelope(pattern),
+        _fields(schema, pattern, by_meaning),
+        _prediction(schema, pattern.responses.get(by_meaning.get("prediction", ""))),
+        _probability(schema, pattern, by_meaning),
+    ):
+        if found is None:
             return None
-    prediction = _prediction(schema, pattern.responses.get(by_meaning.get("prediction", "")))
-    probability = _probability(schema, pattern, by_meaning)
-    if prediction is None or probability is None:
-        return None
-    for found_slots, found_rules in (prediction, probability):
-        slots |= found_slots
-        rules |= found_rules
-    cells |= {slot: rule.cell for slot, rule in rules.items() if rule.cell is not None}
-    if not {"scoring_id", "scoring_timestamp"} <= set(slots) or not _of_right_types(schema, slots, cells):
-        return None
-    return RegularColumns(schema, slots, rules)
+        slots |= found[0]
+        rules |= found[1]
+    return RegularColumns(schema, slots, rules) if _of_right_types(schema, pattern, slots, rules) else None
 
 
 def headers_stand_out(schema: ModelSchema) -> bool:
@@ -124,20 +102,51 @@ def headers_stand_out(schema: ModelSchema) -> bool:
     return False
 
 
-_Found = tuple[dict[str, str], dict[str, Rule]]
+def _envelope(pattern: Pattern) -> _Found | None:
+    """What the engine says of a record, but for its bodies."""
+    there = {node.slot for node in pattern.root.walk()}
+    of_request = pattern.requests.get(TRANSACTION_ID)
+    slots = {
+        "scoring_id": "event_id",
+        "scoring_timestamp": "timestamp",
+        "asset_revision": "revision",
+        "_response_time": "response_time",
+        "_transaction_id": TRANSACTION_ID if TRANSACTION_ID in there else of_request,
+    }
+    rules = {
+        "event_id": Rule(Cell.FIRST_ROW, required=True),
+        "timestamp": Rule(Cell.TIMESTAMP, required=True, span=(EARLIEST, LATEST - 1)),
+        "response_time": Rule(Cell.ROUNDED),
+    }
+    if not there.issuperset({"event_id", "timestamp"}):
+        return None
+    return {column: slot for column, slot in slots.items() if slot is not None and slot in there}, rules
+
+
+def _fields(schema: ModelSchema, pattern: Pattern, by_meaning: Mapping[str, str]) -> _Found | None:
+    """Features, meta-fields, and what else than the prediction the response may carry."""
+    slots, rules = {}, {}
+    found = {field: pattern.requests.get(field.name) for field in schema.inputs}
+    for field in schema.outputs[1:]:
+        found[field] = pattern.responses.get(by_meaning.get(field.name, field.name))
+    for field, slot in found.items():
+        if slot is not None:
+            slots[field.name], rules[slot] = slot, Rule(CELLS.get(field.type), required=field.required)
+        elif field.required or field.role is Role.FEATURE:
+            return None
+    return slots, rules
 
 
 def _prediction(schema: ModelSchema, slot: str | None) -> _Found | None:
-    """Where the prediction comes from: column → slot, slot → rule."""
     field = schema.prediction
-    if slot is None or field.type not in _CELLS:
+    if slot is None or field.type not in CELLS:
         return None
     labels: list[str] | list[int] = []
     if schema.class_labels and schema.problem_type != "regression":
         labels = cast(pa.array(list(map(str, schema.class_labels))), field.type)[0].to_pylist()
         if field.type not in (FieldType.STRING, FieldType.INTEGER) or None in labels:
             return None
-    return {field.name: slot}, {slot: Rule(_CELLS[field.type], required=True, labels=labels)}
+    return {field.name: slot}, {slot: Rule(CELLS[field.type], required=True, labels=labels)}
 
 
 def _probability(schema: ModelSchema, pattern: Pattern, by_meaning: Mapping[str, str]) -> _Found | None:
@@ -164,10 +173,11 @@ def _probability(schema: ModelSchema, pattern: Pattern, by_meaning: Mapping[str,
     return {name: _VECTOR}, rules
 
 
-def _of_right_types(schema: ModelSchema, slots: Mapping[str, str], cells: Mapping[str, Cell]) -> bool:
+def _of_right_types(
+    schema: ModelSchema, pattern: Pattern, slots: Mapping[str, str], rules: Mapping[str, Rule]
+) -> bool:
+    cells = {str(node.slot): node.cell for node in pattern.root.walk()}
+    cells |= {slot: rule.cell for slot, rule in rules.items() if rule.cell is not None}
     types = {column.name: column.arrow_type for column in schema.columns}
-    vectors = (pa.types.is_list(types[column]) for column in slots)
-    return all(
-        vector or TYPES[cells[slot]] == types[column]
-        for (column, slot), vector in zip(slots.items(), vectors, strict=True)
-    )
+    vector = schema.probability.name if schema.probability else None
+    return all(column == vector or TYPES[cells[slot]] == types[column] for column, slot in slots.items())

@@ -115,7 +115,9 @@ def test_nothing_to_learn(body: bytes) -> None:
 
 
 def test_a_required_column_that_is_lacking() -> None:
-    side = Side(("a", "b"), ("a", "b"), required=("a",), types=(("a", FieldType.STRING), ("b", FieldType.STRING)))
+    side = Side(
+        ("a", "b"), ("a", "b"), required=("a",), types=(("a", FieldType.STRING), ("b", FieldType.STRING))
+    )
     assert learn(b'{"b":"x"}', JSON, side) is None
     assert learn(b'{"fields":["b"],"values":[["x"]]}', JSON, side) is None
 

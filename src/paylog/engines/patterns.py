@@ -14,6 +14,7 @@ from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
 from paylog.field import FieldType
 from paylog.native.pattern import (
+    CELLS,
     MAX_MEMBERS,
     Cell,
     Kind,
@@ -28,12 +29,6 @@ from paylog.native.pattern import (
 
 # The scanner compares keys as they are written: none that JSON writes with an escape.
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')
-_CELLS = {
-    FieldType.INTEGER: Cell.INTEGER,
-    FieldType.DOUBLE: Cell.DOUBLE,
-    FieldType.BOOLEAN: Cell.BOOLEAN,
-    FieldType.TIMESTAMP: Cell.TIMESTAMP,
-}
 _RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -48,10 +43,6 @@ class SidePattern:
     side: Side
     prefix: str
     slots: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def _types(self) -> dict[str, FieldType]:
-        return dict(self.side.types)
 
     def of_json(self, body: bytes, key: str = "") -> Node:
         """Tree of a JSON body with one row. Raises NoPattern for other shapes."""
@@ -127,4 +118,5 @@ class SidePattern:
         if name in self.side.arrays:
             raise NoPattern
         self.slots[name] = slot
-        return wanted(slot, key=key, cell=_CELLS.get(self._types.get(name), Cell.TEXT))
+        kind = dict(self.side.types).get(name, FieldType.STRING)
+        return wanted(slot, key=key, cell=CELLS.get(kind, Cell.TEXT))

@@ -1,8 +1,7 @@
 """The compiled part: scan records and write COPY rows at memory speed.
 
-``scan.c``, ``casts.c``, ``identity.c``, ``copy_rows.c`` and ``memory.c`` are built by ``build_native.py`` when paylog is
-installed, into a plain shared library. Without it everything works, slower: the Python codecs are the
-reference.
+The C sources beside this file are built by ``build_native.py`` when paylog is installed, into a plain
+shared library. Without it everything works, slower: the Python codecs and casts are the reference.
 """
 
 from __future__ import annotations

@@ -34,10 +34,7 @@ class Slot(ctypes.Structure):
     """As in ``cells.h``."""
 
     _fields_ = (
-        *(
-            (name, ctypes.c_int32)
-            for name in ("kind", "elements", "index", "rest", "required", "nullable")
-        ),
+        *((name, ctypes.c_int32) for name in ("kind", "elements", "index", "rest", "required", "nullable")),
         *((name, ctypes.c_int64) for name in ("values", "valid", "text", "room", "nulls", "used")),
         *((name, ctypes.c_int64) for name in ("least", "most")),
         ("labels", ctypes.c_char_p),
@@ -131,7 +128,7 @@ class Columns:
 
     def _vector_starts(self, elements: int) -> pa.Array:
         if elements not in self._starts:
-            offsets = np.arange(0, elements * BATCH_ROWS + 1, elements, np.int32)
+            offsets = np.arange(0, elements * BATCH_ROWS + 1, elements).astype(np.int32)
             self._starts[elements] = pa.array(offsets)
         return self._starts[elements]
 

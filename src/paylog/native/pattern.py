@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from paylog.field import FieldType
+
 
 class Kind(IntEnum):
     """What stands at a place of the record; numbers as in ``scan.c``."""
@@ -37,6 +39,16 @@ class Cell(IntEnum):
     TIMESTAMP = 4
     FIRST_ROW = 5
     ROUNDED = 6
+
+
+CELLS = {
+    FieldType.STRING: Cell.TEXT,
+    FieldType.INTEGER: Cell.INTEGER,
+    FieldType.DOUBLE: Cell.DOUBLE,
+    FieldType.BOOLEAN: Cell.BOOLEAN,
+    FieldType.TIMESTAMP: Cell.TIMESTAMP,
+}
+"""What a field's values become."""
 
 
 class Accepts(IntFlag):

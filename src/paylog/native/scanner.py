@@ -140,9 +140,7 @@ def _optional(node: Node, needed: Set[str], inside: bool = False) -> set[int]:
     return found.union(*(_optional(child, needed, inside) for child in node.children))
 
 
-def _flattened(
-    nodes: list[Node], wanted: list[Node], needed: Set[str]
-) -> tuple[ctypes.Array[_Node], bytes]:
+def _flattened(nodes: list[Node], wanted: list[Node], needed: Set[str]) -> tuple[ctypes.Array[_Node], bytes]:
     """The tree as an array in the order of ``walk``, and the texts that it refers to."""
     index = {id(node): i for i, node in enumerate(nodes)}
     slots = {id(node): i for i, node in enumerate(wanted)}
