@@ -37,6 +37,7 @@ def main() -> int:
     """Run, print, write; 1 when a target of a full run is missed."""
     arguments = _arguments()
     # Contestants are processes of their own and need to find this package.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # they are compiled once, as an installation is
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     console = Console(width=None if sys.stdout.isatty() else 150)
     full = arguments.records >= 1_000_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import dlt_load, payload_table
+from benchmarks import dlt_load, payload_table, paylog_command
 from benchmarks.inputs import Input
 from benchmarks.measure import Measure, measure, python
 from benchmarks.payload_table import NAME, SCHEMA
@@ -39,6 +39,7 @@ class Contestant:
     records: int
     table: str = _TABLE
     counts: Counts | None = None
+    environment: Callable[[Server], Mapping[str, str]] = field(default=lambda server: {}, repr=False)
 
     def run(self, server: Server) -> Measure:
         """Make its table anew, load, check.
@@ -46,7 +47,7 @@ class Contestant:
         :raises WrongResultError: other rows or counts than there must be.
         """
         self.prepare(server)
-        result = measure(server, self.argv(server), self.records)
+        result = measure(server, self.argv(server), self.records, self.environment(server))
         found = server.value(f"SELECT count(*) FROM {self.table}")
         if found != self.rows:
             raise WrongResultError(f"{self.name}: {found} rows in {self.table}, {self.rows} expected")
@@ -97,39 +98,46 @@ def dlt(source: Path, kind: str, rows: int, state: Path) -> Contestant:
 
 
 def paylog(source: Input, workers: int) -> Contestant:
-    """paylog from nothing."""
+    """``paylog run`` from nothing."""
     marks = [m for m in ("gzip" if source.gzip else "", "1 % defective" if source.dirty else "") if m]
     name = ", ".join([f"paylog, {workers} worker{'s' if workers > 1 else ''}", *marks])
-    expected = source.expected
 
     def prepare(server: Server) -> None:
         server.execute(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE')
-        measure(server, _paylog(server, source, 0), 0)
+        paylog_command.subscribe(_subscriptions(source), source.engine)
+        tables = python("benchmarks.paylog_command", "prepare", _subscriptions(source))
+        measure(server, tables, 0, paylog_command.environment(server.dsn, source.logs))
 
-    def argv(server: Server) -> list[str]:
-        return _paylog(server, source, workers)
-
-    return Contestant(name, argv, prepare, expected.loaded, expected.read, counts=expected)
+    return _paylog(name, source, paylog_command.argv(_subscriptions(source), workers), prepare)
 
 
 def paylog_again(source: Input) -> Contestant:
-    """paylog once more, after a run of one worker: everything is loaded already."""
-
-    def argv(server: Server) -> list[str]:
-        return _paylog(server, source, 1)
-
-    loaded, read = source.expected.loaded, source.expected.read
-    return Contestant("paylog, run again", argv, lambda server: None, loaded, read, counts=Counts())
+    """``paylog run`` once more, after a run of one worker: everything is loaded already."""
+    command = paylog_command.argv(_subscriptions(source), 1)
+    return replace(_paylog("paylog, run again", source, command), counts=Counts())
 
 
 def paylog_start(source: Input) -> Contestant:
-    """The start of a paylog process, without any work; leaves the table as it is."""
+    """The start of ``paylog run``, without any work; leaves the table as it is."""
+    command = python("benchmarks.paylog_command", "start", _subscriptions(source))
+    return replace(_paylog(START, source, command), counts=None)
 
-    def argv(server: Server) -> list[str]:
-        return python("benchmarks.paylog_load", server.dsn, source.logs, source.engine, "start")
 
-    loaded = source.expected.loaded
-    return Contestant(START, argv, lambda server: None, loaded, source.expected.read)
+def _paylog(
+    name: str, source: Input, command: list[str], prepare: Prepare = lambda server: None
+) -> Contestant:
+    def connections(server: Server) -> dict[str, str]:
+        return paylog_command.environment(server.dsn, source.logs)
+
+    expected = source.expected
+    return Contestant(
+        name, lambda server: command, prepare, expected.loaded, expected.read,
+        counts=expected, environment=connections,
+    )  # fmt: skip
+
+
+def _subscriptions(source: Input) -> Path:
+    return source.folder.parent / f"{source.engine}-subscriptions"
 
 
 def export(server: Server, rows: Path, parquet: Path) -> None:
@@ -141,7 +149,3 @@ def export(server: Server, rows: Path, parquet: Path) -> None:
 
 def _fresh_table(server: Server) -> None:
     server.execute(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE', *payload_table.statements())
-
-
-def _paylog(server: Server, source: Input, workers: int) -> list[str]:
-    return python("benchmarks.paylog_load", server.dsn, source.logs, source.engine, str(workers))

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.inputs import named
 from benchmarks.measure import Measure, measure, medians, python
 from benchmarks.payload_table import END, SCHEMA, START
-from benchmarks.paylog_load import environment, subscription
+from benchmarks.paylog_command import environment, subscription_document
 from benchmarks.server import Server, running
 from paylog import pipeline
 from paylog.cli.lean import with_pandas
@@ -33,9 +33,11 @@ LIMIT = 0.10
 PLAIN, JUDGED = "not judged", "judged"
 
 
-def judged_subscription() -> Subscription:
-    """The benchmark's subscription, with training data in the folder of connection ``bench_training``."""
-    document = subscription("custom").document()
+def _subscription(kind: str) -> Subscription:
+    """The benchmark's; judged, with training data in the folder of connection ``bench_training``."""
+    document = subscription_document("custom")
+    if kind != JUDGED:
+        return Subscription.model_validate(document)
     label = {"name": "Risk", "type": "string", "role": "target"}
     document["model_schema"]["fields"].append(label)
     reference = {"type": "cos", "connection": "bench_training", "object": "training.csv"}
@@ -83,10 +85,10 @@ class _Spent:
 
 
 def _child(task: str, kind: str, dsn: str, logs: str, training: str) -> None:
-    os.environ.update(environment(dsn, logs))
+    os.environ.update(environment(dsn, Path(logs)))
     connection = {"conn_type": "paylog_folder", "extra": {"path": training}}
     os.environ["AIRFLOW_CONN_BENCH_TRAINING"] = json.dumps(connection)
-    subscriber = judged_subscription() if kind == JUDGED else subscription("custom")
+    subscriber = _subscription(kind)
     if task == "prepare":
         _prepare(subscriber)
         return

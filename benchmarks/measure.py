@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 from benchmarks.server import Server
 
@@ -24,7 +25,7 @@ class Measure:
     :param client_cpu: CPU seconds of the contestant's processes, interpreter start included.
     :param server_cpu: CPU seconds of all PostgreSQL processes meanwhile.
     :param peak_rss: bytes; the largest of the contestant's processes.
-    :param said: what the contestant printed as JSON on its last line.
+    :param said: the numbers in the JSON object that the contestant printed last.
     """
 
     rows: int
@@ -48,15 +49,21 @@ class ContestantError(RuntimeError):
     """A contestant ended with an error; the message holds the end of its output."""
 
 
-def measure(server: Server, argv: Sequence[str], rows: int) -> Measure:
+def measure(
+    server: Server, argv: Sequence[str], rows: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> Measure:
     """Run ``argv`` and wait for it.
+
+    :param environment: more variables for it.
 
     :raises ContestantError: it ended with a code other than 0.
     """
     server.execute("CHECKPOINT")
     with tempfile.TemporaryFile() as output:
         server_before, began = server.cpu_seconds(), time.perf_counter()
-        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            argv, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -89,5 +96,7 @@ def medians(measures: Sequence[Measure]) -> Measure:
 
 
 def _last_json(text: str) -> dict[str, float]:
-    line = text.strip().rpartition("\n")[2]
-    return dict(json.loads(line)) if line.startswith("{") else {}
+    """Numbers of the JSON object that the text ends with."""
+    start = 0 if text.startswith("{") else text.rfind("\n{") + 1
+    document = json.loads(text[start:]) if text[start : start + 1] == "{" else {}
+    return {key: value for key, value in document.items() if type(value) in (int, float)}

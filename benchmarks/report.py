@@ -31,14 +31,15 @@ _NOTES = f"""
 - CPU s/M: CPU seconds for a million records, client and PostgreSQL together;
   times \\copy is the ratio of that.
   The client's share includes the start of its interpreter; PostgreSQL's is that of all its processes.
-- "Start-up aside" takes off what the start of paylog's processes costs (imports, mostly): it is the same for
-  a thousand records and for a hundred million.
+- paylog is `paylog run --json`, as a user types it.
+- "Start-up aside" takes off what the start of paylog costs (imports, mostly; workers are forked after
+  it): it is the same for a thousand records and for a hundred million.
 - Everybody loads into a table of the same columns, `PRIMARY KEY (scoring_timestamp, _record_id)`, partitioned
   by month. \\copy gets the rows of paylog's own table, in the order in which paylog inserted them. PostgreSQL
   runs with its default, durable settings, without autovacuum; there is a CHECKPOINT before each run.
 - paylog does all it promises: ledger, receipts, quarantine, duplicates, reconciliation. The others do not.
-- "Run again" reads no record; its CPU is for finding that out. The target compares the seconds of the work,
-  without the interpreter's start on either side.
+- "Run again" reads no record; its CPU is for finding that out. The target compares the seconds of the work:
+  those of the start are taken off both.
 - "1 % defective" counts seven kinds of defects and repeated records.
 - dlt fed with records gets 1/{DLT_RECORDS_SHARE} of them. Its key's uuid is text, its probabilities are JSON.
 - Peak RSS is that of the largest process. A figure is the median over the rounds, a peak the highest.

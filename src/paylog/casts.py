@@ -63,6 +63,8 @@ def _integers(tokens: pa.Array) -> Cast:
     if pa.types.is_integer(tokens.type):
         return tokens.cast(pa.int64()), None
     if pa.types.is_floating(tokens.type):
+        if (exact := _whole(tokens)) is not None:
+            return exact, None
         whole = pc.and_(pc.less(pc.abs(tokens), _EXACT), pc.equal(pc.round(tokens), tokens))
         return _masked(tokens, whole, lambda kept: kept.cast(pa.int64(), safe=False))
     if not _holds(tokens, b"x", b"X"):  # Arrow would read 0x1F
@@ -79,6 +81,17 @@ def _integers(tokens: pa.Array) -> Cast:
     bad = _mask(odd)
     bad[bad] = _mask(others.is_null()) & ~_mask(pc.match_substring_regex(cells, _NOT_FINITE))
     return pc.replace_with_mask(integers, odd, others), _any(bad)
+
+
+def _whole(doubles: pa.Array) -> pa.Array | None:
+    """All of them as integers, if they are."""
+    try:
+        integers = pc.cast(doubles, pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    ends = pc.min_max(integers)
+    least, most = ends["min"].as_py() or 0, ends["max"].as_py() or 0
+    return integers if least > -_EXACT and most < _EXACT else None
 
 
 def _integer(cell: str | None) -> int | None:
@@ -127,6 +140,8 @@ def _booleans(tokens: pa.Array) -> Cast:
 
 def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
+    if tokens.type == TIMESTAMP:
+        return tokens, None
     if not pa.types.is_string(tokens.type):
         return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
     if (times := _zoned(tokens)) is not None:
@@ -168,6 +183,9 @@ def _timestamp(cell: str | None, zone: ZoneInfo | None) -> datetime | None:
 def _vectors(tokens: pa.Array) -> Cast:
     if not pa.types.is_list(tokens.type):
         return pa.nulls(len(tokens), ARROW_TYPES[FieldType.ARRAY]), _any(_mask(pc.is_valid(tokens)))
+    plain = tokens.type == ARROW_TYPES[FieldType.ARRAY] and not tokens.null_count
+    if plain and pc.all(pc.is_finite(tokens.flatten())).as_py() is not False:
+        return tokens, None
     values, bad = _doubles(tokens.flatten())
     offsets = tokens.offsets.to_numpy() - tokens.offsets[0].as_py()
     rows = np.zeros(len(tokens), bool)
@@ -193,6 +211,9 @@ def _mask(flags: pa.Array) -> Mask:
 
 
 def _holds(tokens: pa.Array, *marks: bytes) -> bool:
-    """Whether a mark is anywhere in the column's text (more than the column's slice at worst)."""
-    data = tokens.buffers()[2]
-    return data is not None and any(mark in memoryview(data).tobytes() for mark in marks)
+    """Whether a mark, a single byte, is anywhere in the column's text (more than its slice at worst)."""
+    texts = tokens.buffers()[2]
+    if texts is None:
+        return False
+    seen = np.frombuffer(texts, np.uint8)
+    return any(bool((seen == mark[0]).any()) for mark in marks)

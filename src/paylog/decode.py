@@ -17,6 +17,7 @@ from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
 from paylog.normalize import Normalizer, Place
 from paylog.records import Block, CaptureObject, Reject
+from paylog.regular import RegularColumns, headers_stand_out
 from paylog.storage.compression import decompress
 from paylog.subscription import Subscription
 
@@ -32,12 +33,11 @@ class _Leftover:
     positions: list[int] = field(default_factory=list)
     size: int = 0
 
-    def add(self, block: RecordBlock, lines: list[int]) -> None:
-        if lines:
-            records = block.records()
-            self.records += [records[line] for line in lines]
-            self.positions += [block.first + line for line in lines]
-            self.size += sum(len(records[line]) for line in lines)
+    def add(self, block: RecordBlock, lines: list[tuple[int, int, int]]) -> None:
+        for line, start, end in lines:
+            self.records.append(block.data[start:end])
+            self.positions.append(block.first + line)
+            self.size += end - start
 
     def block(self) -> RecordBlock:
         return RecordBlock(b"\n".join(self.records), 0)
@@ -52,6 +52,7 @@ class Decoder:
         self.engine = engine or engine_of(subscription)
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
+        self._columns: RegularColumns | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
     def blocks(self, item: CaptureObject, chunks: Iterator[bytes]) -> Iterator[Block]:
@@ -75,12 +76,23 @@ class Decoder:
 
     def _regular(self, block: RecordBlock, leftover: _Leftover, place: Place) -> Iterator[Block]:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
-        found = self._scan(block)
-        if found is None or self._scanner is None or not len(found.regular):
+        if block.elements:
             yield from self.normalizer.blocks(self.engine.decode(block), place)
             return
-        yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
-        leftover.add(block, found.irregular.tolist())
+        at = line = 0
+        while at < len(block.data):
+            found = self._scan(block, at, line)
+            if found is None or self._scanner is None or not len(found.lines):
+                rest = RecordBlock(block.data[at:], block.first + line) if at else block
+                yield from self.normalizer.blocks(self.engine.decode(rest), place)
+                return
+            if self._columns is not None:
+                yield self.normalizer.regular(found, self._columns, block, place)
+            else:
+                yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+            leftover.add(block, found.left)
+            at, line = found.end, found.next_line
+        block.lines = line
 
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
@@ -92,18 +104,36 @@ class Decoder:
             events.positions = [places[position] for position in events.positions]
         yield from self.normalizer.blocks(decoded, place)
 
-    def _scan(self, block: RecordBlock) -> Scanned | None:
-        if library() is None or not 0 < len(block.data) <= MOST_SCANNED:
+    def _scan(self, block: RecordBlock, at: int, line: int) -> Scanned | None:
+        """The next batch of regular lines; by another pattern if most are irregular by the last one."""
+        if library() is None or len(block.data) > MOST_SCANNED:
             return None
         if self._scanner is None:
-            self._learn(next(filter(bytes.strip, block.records()), b""))
-        found = self._scanner.scan(block) if self._scanner else None
-        if found is not None and len(found.irregular) > len(found.regular):
-            self._learn(block.records()[int(found.irregular[0])])
-            found = self._scanner.scan(block) if self._scanner else None
+            self._learn(_example(block, at))
+        found = self._scanner.scan(block, at, line) if self._scanner else None
+        if found is not None and len(found.left) > len(found.lines):
+            _, start, end = found.left[0]
+            self._learn(block.data[start:end])
+            found = self._scanner.scan(block, at, line) if self._scanner else None
         return found
 
     def _learn(self, example: bytes) -> None:
+        """A scanner for records like this one, which does as much of the work as its own values let it."""
         normalizer = self.normalizer
         pattern = self.engine.pattern(example, normalizer.request, normalizer.response)
-        self._scanner = Scanner(pattern) if pattern else None
+        self._scanner = self._columns = None
+        if pattern is None:
+            return
+        if not pattern.request_csv or headers_stand_out(normalizer.schema):
+            columns = normalizer.regular_columns(pattern)
+            ways = [(Scanner(pattern, columns.rules), columns)] if columns else []
+            for scanner, columns in (*ways, (Scanner(pattern), None)):
+                if not scanner.scan(RecordBlock(example, 0)).left:
+                    self._scanner, self._columns = scanner, columns
+                    return
+        self._scanner = Scanner(pattern, rules=None)
+
+
+def _example(block: RecordBlock, at: int) -> bytes:
+    """The first record that is not blank."""
+    return next((line for line in block.data[at:].split(b"\n") if line.strip()), b"")

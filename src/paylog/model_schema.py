@@ -93,6 +93,11 @@ class ModelSchema:
         return next(iter(self.of_role(Role.PROBABILITY)), None)
 
     @cached_property
+    def inputs(self) -> tuple[Field, ...]:
+        """What the request may carry, features first."""
+        return (*self.features, *self.of_role(Role.META_FIELD))
+
+    @cached_property
     def outputs(self) -> tuple[Field, ...]:
         """Prediction, then every other field that the response may carry, before probability."""
         return (self.prediction, *self.of_role(Role.DECODED_TARGET))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,14 +38,11 @@ from paylog.errors import Reason, RejectedRecord
 from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, FieldType, Role
 from paylog.native.pattern import Pattern
 from paylog.native.scanner import Scanned
-from paylog.outputs import Faults, Outputs, strict_type
+from paylog.outputs import Faults, Outputs
 from paylog.records import Block, CaptureObject, Reject
+from paylog.regular import EARLIEST, LATEST, TRANSACTION_ID, RegularColumns, regular_columns
 from paylog.subscription import Subscription
 
-TRANSACTION_ID = "transaction_id"
-# A scoring time outside of this is not one: most often seconds were taken for milliseconds.
-EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
-LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
 Indices = npt.NDArray[np.int64]
 
 
@@ -68,16 +64,16 @@ class Normalizer:
         self.from_object_time = subscription.logs.timestamp == "last_modified"
         self.zone = ZoneInfo(subscription.logs.timezone) if subscription.logs.timezone else None
         self.outputs = Outputs(self.schema, self.zone)
-        meta = self.schema.of_role(Role.META_FIELD)
         features = self.schema.features
-        self.inputs = (*features, *meta)
+        self.inputs = self.schema.inputs
         self.response = self.outputs.side()
         self.request = Side(
             positional=tuple(f.name for f in features),
             wanted=(*(f.name for f in self.inputs), TRANSACTION_ID),
             required=tuple(f.name for f in features),
-            types=(*((f.name, strict_type(f.type)) for f in self.inputs), (TRANSACTION_ID, str)),
+            types=(*((f.name, f.type) for f in self.inputs), (TRANSACTION_ID, FieldType.STRING)),
         )
+        self._constants: dict[tuple[str | int | None, pa.DataType], pa.Array] = {}
         self._learned: dict[tuple[bool, MediaType], Any] = {}
 
     def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
@@ -88,25 +84,42 @@ class Normalizer:
             if len(events.positions):
                 yield from self._blocks(events, place)
 
+    def regular_columns(self, pattern: Pattern) -> RegularColumns | None:
+        """How the scanner can do all the work for records of this pattern, if it can."""
+        if self.from_object_time:
+            return None
+        return regular_columns(self.schema, pattern, self.outputs.by_meaning)
+
+    def regular(self, found: Scanned, columns: RegularColumns, block: RecordBlock, place: Place) -> Block:
+        """The regular lines of a block, whose values the native scanner has seen to."""
+        seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
+        constants: dict[str, str | int | None] = {
+            "deployment_id": self.deployment_id,
+            "asset_revision": place.variant or None,
+            "_object_id": 0,
+            "_timestamp_approximate": False,
+        }
+        return Block(columns.batch(found, block.first, seed, constants, self._repeated))
+
     def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
-        columns, count = found.columns, len(found.regular)
+        columns, count = found.columns, len(found.lines)
         events = Events(
-            positions=found.regular + block.first,
+            positions=found.lines + block.first,
             event_ids=columns["event_id"],
             timestamps=columns["timestamp"],
             requests=(),
             responses=(),
             request_type=CSV if pattern.request_csv else JSON,
             response_type=JSON,
-            raw=lambda i: block.records()[found.regular[i]],
+            raw=lambda i: block.line(int(found.starts[i])),
             transaction_ids=columns.get("transaction_id"),
             response_times=columns.get("response_time"),
             revisions=columns.get("revision"),
         )
         requests, responses = (
-            Rows({name: _joined(columns, slots, name in side.arrays) for name, slots in found.items()}, count)
-            for side, found in ((self.request, pattern.requests), (self.response, pattern.responses))
+            Rows({name: columns[slot] for name, slot in slots.items()}, count)
+            for slots in (pattern.requests, pattern.responses)
         )
         return self._block(events, np.arange(count), requests, responses, place)
 
@@ -205,7 +218,9 @@ class Normalizer:
         columns |= self.outputs.columns(responses, len(owners), faults)
         found = requests.columns.get(TRANSACTION_ID)
         if events.transaction_ids is None:
-            columns["_transaction_id"] = pa.nulls(len(owners), pa.string()) if found is None else found
+            columns["_transaction_id"] = (
+                self._repeated(None, pa.string(), len(owners)) if found is None else found
+            )
         columns["_transaction_id"], bad = cast(columns["_transaction_id"], FieldType.STRING)
         faults.add(bad, Reason.TYPE_MISMATCH, TRANSACTION_ID)
         batch = pa.RecordBatch.from_arrays(
@@ -246,18 +261,18 @@ class Normalizer:
         seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
         revisions = _picked(events.revisions, owners, pa.string())
         if revisions is None:
-            revisions = pa.repeat(pa.scalar(place.variant or None, pa.string()), count)
+            revisions = self._repeated(place.variant or None, pa.string(), count)
         positions = np.asarray(events.positions, np.int64)[owners]
         columns = {
             "scoring_id": ids,
             "scoring_timestamp": self._times(events, owners, place, faults),
-            "deployment_id": pa.repeat(pa.scalar(self.deployment_id), count),
+            "deployment_id": self._repeated(self.deployment_id, pa.string(), count),
             "asset_revision": revisions,
             "_record_id": identity.record_ids(ids, seed),
-            "_object_id": pa.repeat(pa.scalar(0, pa.int64()), count),
+            "_object_id": self._repeated(0, pa.int64(), count),
             "_position": pa.array(positions),
             "_response_time": self._response_times(events, owners, faults),
-            "_timestamp_approximate": pa.repeat(pa.scalar(self.from_object_time), count),
+            "_timestamp_approximate": self._repeated(self.from_object_time, pa.bool_(), count),
         }
         if events.transaction_ids is not None:
             columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
@@ -266,11 +281,19 @@ class Normalizer:
             faults.add(bad, Reason.TYPE_MISMATCH, name)
         return columns
 
+    def _repeated(self, value: str | int | None, kind: pa.DataType, count: int) -> pa.Array:
+        """A column that holds one value, which mostly is that of the last block."""
+        known = self._constants.get((value, kind))
+        if known is None or len(known) < count:
+            known = pa.nulls(count, kind) if value is None else pa.repeat(pa.scalar(value, kind), count)
+            self._constants[value, kind] = known
+        return known.slice(0, count)
+
     def _response_times(self, events: Events, owners: Indices, faults: Faults) -> pa.Array:
         """Whole milliseconds."""
         tokens = _picked(events.response_times, owners, pa.string())
         if tokens is None:
-            return pa.nulls(len(owners), pa.int64())
+            return self._repeated(None, pa.int64(), len(owners))
         numbers, bad = cast(tokens, FieldType.DOUBLE)
         faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
         times, bad = cast(pc.round(numbers), FieldType.INTEGER)
@@ -281,8 +304,8 @@ class Normalizer:
         item = place.item
         given = events.event_ids
         if isinstance(given, pa.Array):
-            if not given.null_count and pc.min(pc.binary_length(given)).as_py():
-                return pc.binary_join_element_wise(given, "1", "-")
+            if (ids := identity.first_row_ids(given)) is not None:
+                return ids
             given = given.to_pylist()
         ids = [
             given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])
@@ -296,9 +319,9 @@ class Normalizer:
         if self.from_object_time:
             return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
         times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
-        plausible = pc.and_(pc.greater_equal(times, EARLIEST), pc.less(times, LATEST))
-        if times.null_count or not pc.all(plausible).as_py():
-            missing = ~pc.fill_null(plausible, False).to_numpy(zero_copy_only=False)
+        moments = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
+        if len(moments) and not EARLIEST <= moments.min() <= moments.max() < LATEST:
+            missing = (moments < EARLIEST) | (moments >= LATEST)
             faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
         return times
 
@@ -330,15 +353,6 @@ class Normalizer:
         if declared.required and column.null_count:
             faults.add(column.is_null().to_numpy(zero_copy_only=False), Reason.NULL_VALUE, declared.name)
         return column
-
-
-def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...], vector: bool) -> pa.Array:
-    """A column of scalars as it is; the slots of a vector put together."""
-    if not vector:
-        return columns[slots[0]]
-    values = np.stack([pc.cast(columns[slot], pa.float64()).to_numpy() for slot in slots], axis=1)
-    offsets = np.arange(0, values.size + 1, len(slots), dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
 def _numbers(counts: Indices) -> Indices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,20 +14,6 @@ from paylog.casts import cast
 from paylog.codecs import Mask, Rows, Side
 from paylog.errors import Reason
 from paylog.model_schema import ARROW_TYPES, FieldType, ModelSchema
-
-_MSGSPEC_TYPES = {
-    FieldType.STRING: str,
-    FieldType.INTEGER: int | float,
-    FieldType.DOUBLE: float,
-    FieldType.BOOLEAN: bool,
-    FieldType.TIMESTAMP: str,
-    FieldType.ARRAY: list[float],
-}
-
-
-def strict_type(kind: FieldType) -> object:
-    """What a strict JSON decoder may take for a cell of this type without a cast's help."""
-    return _MSGSPEC_TYPES[kind]
 
 
 @dataclass(slots=True)
@@ -56,7 +43,7 @@ class Outputs:
     def __init__(self, schema: ModelSchema, zone: ZoneInfo | None = None) -> None:
         self.schema = schema
         self.zone = zone
-        self._by_meaning = self._mapping()
+        self.by_meaning = self._mapping()
         self.labels = [str(label) for label in schema.class_labels]
         self._label_array = cast(pa.array(self.labels, pa.string()), schema.prediction.type)[0]
 
@@ -72,7 +59,7 @@ class Outputs:
 
     def side(self) -> Side:
         """What a codec has to look for in a response."""
-        schema, by_meaning = self.schema, self._by_meaning
+        schema, by_meaning = self.schema, self.by_meaning
         types: dict[str, FieldType] = {}
         for meaning, column in by_meaning.items():
             if meaning == "prediction":
@@ -87,12 +74,12 @@ class Outputs:
             positional=self._positional(),
             wanted=tuple(dict.fromkeys((*types, *self._scores()))),
             arrays=frozenset(c for c, kind in types.items() if kind is FieldType.ARRAY),
-            types=tuple((column, strict_type(kind)) for column, kind in types.items()),
+            types=tuple(types.items()),
         )
 
     def _vectors(self, rows: Rows, faults: Faults) -> pa.Array | None:
         assert self.schema.probability is not None
-        if (tokens := rows.columns.get(self._by_meaning.get("probability", ""))) is None:
+        if (tokens := rows.columns.get(self.by_meaning.get("probability", ""))) is None:
             return None
         vectors, bad = cast(tokens, FieldType.ARRAY)
         faults.add(bad, Reason.TYPE_MISMATCH, self.schema.probability.name)
@@ -117,7 +104,7 @@ class Outputs:
         prediction = self._prediction(rows, count, probability, faults)
         found = {schema.prediction.name: prediction}
         for declared in schema.outputs[1:]:
-            tokens = rows.columns.get(self._by_meaning.get(declared.name, declared.name))
+            tokens = rows.columns.get(self.by_meaning.get(declared.name, declared.name))
             if tokens is None:
                 found[declared.name] = pa.nulls(count, ARROW_TYPES[declared.type])
                 continue
@@ -125,12 +112,12 @@ class Outputs:
             faults.add(bad, Reason.TYPE_MISMATCH, declared.name)
         if schema.probability:
             found[schema.probability.name] = probability
-            found["prediction_probability"] = _largest(probability)
+            found["prediction_probability"] = largest(probability)
         return found
 
     def _prediction(self, rows: Rows, count: int, probability: pa.Array | None, faults: Faults) -> pa.Array:
         declared = self.schema.prediction
-        column = self._by_meaning.get("prediction")
+        column = self.by_meaning.get("prediction")
         if column is None:
             prediction = self._most_probable(probability, count)
         elif (tokens := rows.columns.get(column)) is None:
@@ -163,7 +150,7 @@ class Outputs:
             return None
         scores: dict[str, pa.Array] = {}
         for label in self.labels:
-            column = self._by_meaning.get(f"P({label})", f"P({label})")
+            column = self.by_meaning.get(f"P({label})", f"P({label})")
             if (tokens := rows.columns.get(column)) is not None:
                 scores[label], bad = cast(tokens, FieldType.DOUBLE)
                 faults.add(bad, Reason.TYPE_MISMATCH, self.schema.probability.name)
@@ -210,12 +197,14 @@ def _without_gaps(vectors: pa.Array) -> pa.Array:
     return pc.if_else(pa.array(gaps), pa.scalar(None, vectors.type), vectors)
 
 
-def _largest(vectors: pa.Array) -> pa.Array:
+def largest(vectors: pa.Array) -> pa.Array:
     """The winning class's probability of each vector; null for a null or empty one."""
+    values = vectors.flatten().to_numpy(zero_copy_only=False)
     lengths = pc.list_value_length(vectors)
+    if not vectors.null_count and len(values) and pc.all(pc.equal(lengths, width := lengths[0])).as_py():
+        return pa.array(reduce(np.maximum, values.reshape(-1, width.as_py()).T))
     valid = _flags(pc.greater(lengths, 0))
     largest = np.zeros(len(vectors))
-    values = vectors.flatten().to_numpy(zero_copy_only=False)
     if valid.any():
         sizes = lengths.to_numpy(zero_copy_only=False)[valid].astype(np.int64)
         largest[valid] = np.maximum.reduceat(values, np.concatenate(([0], np.cumsum(sizes)[:-1])))

@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from paylog.connections import resolve
 from paylog.errors import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from paylog.data_mart import DataMart, StoredCheck
     from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.data_mart.load import Load
-    from paylog.decode import Decoder
     from paylog.subscription import Subscription
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Progress",
     "RunReceipt",
     "Window",
+    "Workbench",
     "check_training_data",
     "deliver",
     "due_window",
@@ -76,8 +77,12 @@ def plan(
     *,
     batch_bytes: int | None = None,
     max_batches: int = MAX_BATCHES,
+    workers: int = 1,
 ) -> Plan:
-    """What a run over ``window`` has to load. Reads no data and changes nothing."""
+    """What a run over ``window`` has to load. Reads no data and changes nothing.
+
+    :param workers: processes among which the batches shall divide evenly.
+    """
     storage = open_storage(subscription)
     found = list(listed(storage, subscription, window))
     loaded: Mapping[str, str] = {}
@@ -92,6 +97,7 @@ def plan(
         loaded,
         batch_bytes=batch_bytes or subscription.batch.bytes,
         max_batches=max_batches,
+        workers=workers,
     )
 
 
@@ -152,14 +158,41 @@ def save_plan(subscription: Subscription, planned: Plan, run_id: str) -> list[di
     return [{"batch": batch.batch_id, "label": batch.label} for batch in planned.batches]
 
 
+class Workbench:
+    """What ingesting needs: the storage, connections to the data mart, what is known of the records' shape.
+
+    A process that loads several batches of a subscription keeps it from one to the next; after a failure
+    it takes a new one. A context manager; not for use by several threads.
+    """
+
+    def __init__(self, subscription: Subscription) -> None:
+        from paylog.decode import Decoder
+
+        self.storage = open_storage(subscription)
+        self.decoder = Decoder(subscription)
+        self.data_mart = open_data_mart(subscription)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.data_mart.close()
+
+
 def ingest_planned(
-    subscription: Subscription, run_id: str, batch_id: str, progress: Progress | None = None
+    subscription: Subscription,
+    run_id: str,
+    batch_id: str,
+    progress: Progress | None = None,
+    workbench: Workbench | None = None,
 ) -> Receipt:
-    """Load one batch of a saved plan."""
-    with open_data_mart(subscription) as data_mart:
-        saved = data_mart.load_batch(subscription.id, run_id, batch_id)
-    window = Window(saved.window_start, saved.window_end)
-    return ingest(subscription, Batch(batch_id, saved.objects), run_id, window, progress)
+    """Load one batch of a saved plan, as ``ingest`` does."""
+    with nullcontext(workbench) if workbench else Workbench(subscription) as tools:
+        saved = tools.data_mart.load_batch(subscription.id, run_id, batch_id)
+        window = Window(saved.window_start, saved.window_end)
+        return ingest(subscription, Batch(batch_id, saved.objects), run_id, window, progress, tools)
 
 
 def ingest(
@@ -168,34 +201,34 @@ def ingest(
     run_id: str,
     window: Window,
     progress: Progress | None = None,
+    workbench: Workbench | None = None,
 ) -> Receipt:
     """Fetch, decode, normalize and load one batch in one transaction.
 
+    :param workbench: kept from the batch before; without it, one for this batch alone.
     :raises ErrorBudgetExceeded: too many rejects; nothing of the batch was kept.
     :raises PayloadRefused: it is not like the training data and the gate is shut; nothing was kept.
     :raises RequirementUnmet: the subscription wants nothing loaded while its training data is as it is.
     :raises RetriableError: a passing fault; nothing of the batch was kept, try again.
     """
-    from paylog.decode import Decoder
-
-    storage, decoder = open_storage(subscription), Decoder(subscription)
     span = window.start, window.end
-    with open_data_mart(subscription) as data_mart:
-        training = TrainingStatus.of(subscription, data_mart)
+    with nullcontext(workbench) if workbench else Workbench(subscription) as tools:
+        training = TrainingStatus.of(subscription, tools.data_mart)
         require(subscription, training)
-        judged = judge(subscription, data_mart, training)
-        with data_mart.load(subscription, batch.batch_id, run_id, span, judged) as load:
+        judged = judge(subscription, tools.data_mart, training)
+        with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged) as load:
             items = sorted(batch.objects, key=lambda item: item.uri)
-            with ReadAhead(storage, items) as ahead:
+            with ReadAhead(tools.storage, items) as ahead:
                 for item in items:
-                    _ingest_object(storage, ahead, decoder, load, item, progress or _unwatched)
+                    _ingest_object(tools, ahead, load, item, progress or _unwatched)
             return load.receipt()
 
 
 def _ingest_object(
-    storage: Storage, ahead: ReadAhead, decoder: Decoder, load: Load, item: CaptureObject, progress: Progress
+    tools: Workbench, ahead: ReadAhead, load: Load, item: CaptureObject, progress: Progress
 ) -> None:
     """Load one object at the version it has now: one that changes under our hands is read again."""
+    storage = tools.storage
     opened: Callable[[CaptureObject], AbstractContextManager[Iterator[bytes]]] = ahead.open
     for attempt in range(1, _READS_OF_A_CHANGING_OBJECT + 1):
         try:
@@ -205,7 +238,7 @@ def _ingest_object(
                 # What was opened ahead of the lock may be older than what another worker has loaded.
                 source = storage.open if target.supersedes else opened
                 with source(item) as chunks:
-                    for block in decoder.blocks(item, _watched(chunks, progress)):
+                    for block in tools.decoder.blocks(item, _watched(chunks, progress)):
                         target.add(block)
                         progress(block.read, 0)
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 from paylog.errors import ObjectNotFound
 from paylog.layout import Layout, Window
@@ -14,6 +16,8 @@ from paylog.subscription import Subscription
 
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
+# Less is not worth a second worker.
+SMALLEST_SHARE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,12 @@ def make_plan(
     *,
     batch_bytes: int,
     max_batches: int,
+    workers: int = 1,
 ) -> Plan:
-    """Subtract the ledger (``loaded``: URI → version) and cut what is left into batches."""
+    """Subtract the ledger (``loaded``: URI → version) and cut what is left into batches.
+
+    :param workers: among which the batches shall divide evenly.
+    """
     youngest = datetime.now(UTC) - subscription.logs.settle
     layout = Layout(subscription.layout)
     new, young, changed, late = [], 0, 0, 0
@@ -117,7 +125,7 @@ def make_plan(
         late += not layout.covers(item.key, window)
         new.append(item)
     new.sort(key=lambda item: item.uri)
-    parts = _cut(new, batch_bytes, max_batches)
+    parts = _shared(new, _cut(new, batch_bytes, max_batches), workers, max_batches)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
@@ -140,6 +148,28 @@ def _parts(items: Sequence[CaptureObject], size: int, most: int) -> Iterator[Seq
         total += item.size
     if start < len(items):
         yield items[start:]
+
+
+def _shared(
+    items: Sequence[CaptureObject], parts: list[Sequence[CaptureObject]], workers: int, max_batches: int
+) -> list[Sequence[CaptureObject]]:
+    """As many parts as keep all workers busy until the end, where there is enough for that."""
+    total = sum(item.size for item in items)
+    count = -(-len(parts) // workers) * workers if len(parts) > 1 else min(workers, total // SMALLEST_SHARE)
+    if total and len(parts) < count <= max_batches:
+        even = _even_parts(items, count)
+        if max(map(len, even)) <= MAX_OBJECTS:
+            return even
+    return parts
+
+
+def _even_parts(items: Sequence[CaptureObject], count: int) -> list[Sequence[CaptureObject]]:
+    """Up to ``count`` parts of consecutive objects, of about the same bytes."""
+    ends = list(accumulate(item.size for item in items))
+    # An object belongs to the part that its middle lies in.
+    numbers = [(2 * end - item.size) * count // (2 * ends[-1]) for item, end in zip(items, ends, strict=True)]
+    pairs = groupby(zip(numbers, items, strict=True), key=itemgetter(0))
+    return [[item for _, item in part] for _, part in pairs]
 
 
 def _batch(number: int, items: Sequence[CaptureObject], layout: Layout) -> Batch:

@@ -104,7 +104,7 @@ def test_list_over_a_sliced_buffer() -> None:
 
 @needs_native
 def test_more_rows_than_one_buffer() -> None:
-    many = [ROWS[i % 5] for i in range(2 * binary_copy.SLICE_ROWS + 5)]
+    many = [ROWS[i % 5] for i in range(2 * binary_copy.PIECE_BYTES + 5)]
     parts = list(binary_copy.encode(batch(many)))
     assert len(parts) > 1
     assert b"".join(map(bytes, parts)) == b"".join(map(cells, many))

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from paylog.cli.answer import printable
 from paylog.cli.app import app
-from paylog.cli.crew import Failed
 from paylog.cli.exit_code import ExitCode, describe
+from paylog.cli.reports import Failed
 from paylog.cli.run import _stoppable
 from paylog.errors import (
     AccessDenied,

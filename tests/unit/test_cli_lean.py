@@ -7,8 +7,8 @@ import sys
 
 _PROGRAM = """
 import sys
-from paylog.cli.lean import without_pandas
-without_pandas()
+from paylog.cli.lean import start_lean
+start_lean()
 import paylog.decode
 import pyarrow as pa
 pa.array([0])

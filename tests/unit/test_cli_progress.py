@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from paylog.cli import progress
-from paylog.cli.crew import Advanced, Failed, Retried
 from paylog.cli.progress import RunProgress
+from paylog.cli.reports import Advanced, Failed, Retried
 from paylog.errors import AccessDenied
 
 SIZES = {"0000": 3_000_000, "0001": 1_000_000}
@@ -78,6 +78,7 @@ def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"})
     monkeypatch.setattr(progress, "console", lambda stderr: terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with RunProgress(SIZES) as shown:
         shown(Advanced("0000", 1234, 2_000_000))
         shown._bar.refresh()  # type: ignore[union-attr]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paylog.codecs import CSV, Side
 from paylog.codecs.body import rows_of
-from paylog.codecs.csv_body import decode
+from paylog.codecs.csv_body import csv_rows, decode, plain_rows
 from paylog.errors import RejectedRecord
 
 SIDE = Side(positional=("a", "b"), wanted=("a", "b"))
@@ -101,3 +103,21 @@ def test_whatever_is_regular_reads_as_one_by_one() -> None:
             assert rows == rows_of(body, CSV, SIDE)
         except RejectedRecord:
             pytest.fail(f"{body!r} is not CSV, yet it was read")
+
+
+@given(st.text(alphabet='ab, \t\n"\r\ufeffé\x1f', max_size=12).map(str.encode))
+def test_plain_text_is_read_as_arrow_reads_it(text: bytes) -> None:
+    lines = plain_rows(text)
+    if lines is None:
+        return
+    table, odd = csv_rows(text, SIDE.positional, quoted_newlines=True)
+    assert table is not None
+    assert [line for line in lines if len(line) == len(SIDE.positional)] == [
+        list(r.values()) for r in table.to_pylist()
+    ]
+    assert [n for n, line in enumerate(lines) if len(line) != len(SIDE.positional)] == odd
+
+
+def test_what_is_plain() -> None:
+    assert plain_rows(b"1,,x\n2,3\n") == [["1", None, "x"], ["2", "3"]]
+    assert [plain_rows(text) for text in (b"", b"\n", b"a\n\nb", b'"a"', b"a\r\n")] == [None] * 5

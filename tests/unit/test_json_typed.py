@@ -8,14 +8,15 @@ import pytest
 
 from paylog.codecs import CHECKED_JSON, JSON, JSON_LINES, MediaType, Side
 from paylog.codecs.json_typed import decode, learn
+from paylog.field import FieldType
 
 SIDE = Side(
     positional=("label", "p"),
     wanted=("label", "score", "p"),
     arrays=frozenset({"p"}),
-    types=(("label", str), ("score", float), ("p", list[float])),
+    types=(("label", FieldType.STRING), ("score", FieldType.DOUBLE), ("p", FieldType.ARRAY)),
 )
-COUNT = Side(positional=("n",), wanted=("n",), types=(("n", int | float),))
+COUNT = Side(positional=("n",), wanted=("n",), types=(("n", FieldType.INTEGER),))
 
 
 def table(
@@ -114,10 +115,12 @@ def test_nothing_to_learn(body: bytes) -> None:
 
 
 def test_a_required_column_that_is_lacking() -> None:
-    side = Side(("a", "b"), ("a", "b"), required=("a",), types=(("a", str), ("b", str)))
+    side = Side(
+        ("a", "b"), ("a", "b"), required=("a",), types=(("a", FieldType.STRING), ("b", FieldType.STRING))
+    )
     assert learn(b'{"b":"x"}', JSON, side) is None
     assert learn(b'{"fields":["b"],"values":[["x"]]}', JSON, side) is None
 
 
 def test_names_that_no_struct_takes() -> None:
-    assert learn(b'{"a\\"b":1}', JSON, Side((), ('a"b',), types=(('a"b', str),))) is None
+    assert learn(b'{"a\\"b":1}', JSON, Side((), ('a"b',), types=(('a"b', FieldType.STRING),))) is None

@@ -32,12 +32,21 @@ FLAT = record(
 
 
 def scan(root: Node, *lines: bytes) -> tuple[dict[str, list[Any]], list[int], list[int]]:
-    """Columns, regular and irregular line numbers."""
-    found = Scanner(Pattern(root, {}, {})).scan(RecordBlock(b"\n".join(lines), 0))
-    for column in found.columns.values():
-        column.validate(full=True)
-    columns = {name: column.to_pylist() for name, column in found.columns.items()}
-    return columns, found.regular.tolist(), found.irregular.tolist()
+    """Columns, regular and irregular line numbers, of all batches."""
+    scanner, block = Scanner(Pattern(root, {}, {})), RecordBlock(b"\n".join(lines), 0)
+    columns: dict[str, list[Any]] = {}
+    found, left, at, line = [], [], 0, 0
+    while not at or at < len(block.data):
+        batch = scanner.scan(block, at, line)
+        for name, column in batch.columns.items():
+            column.validate(full=True)
+            columns.setdefault(name, []).extend(column.to_pylist())
+        found += batch.lines.tolist()
+        left += [(number, block.data[start:end]) for number, start, end in batch.left]
+        assert batch.end > at or not block.data
+        at, line = max(1, batch.end), batch.next_line
+    assert all(lines[number] == raw for number, raw in left)
+    return columns, found, [number for number, _ in left]
 
 
 def regular(root: Node, line: bytes) -> bool:
@@ -232,13 +241,13 @@ def test_bit_maps_and_many_lines(count: int) -> None:
     assert len(found) == count
 
 
-def test_very_short_lines() -> None:
-    """More lines than their bytes let expect."""
-    block = RecordBlock(b"1\n" * 5000 + b"\n" * 5000 + b"x\n", 0)
-    found = Scanner(Pattern(wanted("a"), {}, {})).scan(block)
-    assert len(found.columns["a"]) == len(found.regular) == 5000
-    assert found.irregular.tolist() == [10_000]
-    assert block.lines == 10_001
+def test_many_short_lines() -> None:
+    """More than one batch takes."""
+    lines = [b"1"] * 9000 + [b""] * 9000 + [b"x"] * 9000 + [b"2"]
+    columns, found, left = scan(wanted("a"), *lines)
+    assert columns["a"] == ["1"] * 9000 + ["2"]
+    assert found == [*range(9000), 27_000]
+    assert left == list(range(18_000, 27_000))
 
 
 def test_as_many_members_as_there_are_bits() -> None:

@@ -122,13 +122,13 @@ def test_regular_lines_take_the_native_way(monkeypatch: pytest.MonkeyPatch) -> N
     """The other tests would pass just as well if nothing ever did."""
     lines = [record(i, 1 if i % 10 else 2) for i in range(100)]
     scanned: list[int] = []
-    native = Normalizer.scanned
+    native = Normalizer.regular
 
     def counted(self: Normalizer, found: Any, *rest: Any) -> Block:
-        scanned.append(len(found.regular))
+        scanned.append(len(found.lines))
         return native(self, found, *rest)
 
-    monkeypatch.setattr(Normalizer, "scanned", counted)
+    monkeypatch.setattr(Normalizer, "regular", counted)
     assert len(outcome(subscription(), b"\n".join(lines[1:])).rows) == 99 + 9
     assert scanned == [90]
 

@@ -135,6 +135,24 @@ def test_an_object_larger_than_a_batch_is_a_batch() -> None:
     assert [len(b.objects) for b in result.batches] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("count", "workers", "batches"), [(5, 1, 3), (5, 2, 4), (5, 3, 3), (4, 2, 2), (3, 4, 3), (1, 2, 1)]
+)
+def test_batches_divide_evenly_among_workers(count: int, workers: int, batches: int) -> None:
+    found = [item(f"2024/03/04/0{n}/x", 400) for n in range(count)]
+    result = planned(found, workers=workers)
+    assert len(result.batches) == batches
+    assert [o for b in result.batches for o in b.objects] == found
+    amounts = [b.bytes for b in planned(found, workers=2).batches]
+    assert max(amounts) - min(amounts) <= 400
+
+
+@pytest.mark.parametrize(("size", "batches"), [(1_000, 1), (1_000_000, 1), (3_000_000, 2), (50_000_000, 2)])
+def test_a_single_batch_is_shared_if_it_is_worth_a_second_worker(size: int, batches: int) -> None:
+    found = [item(f"2024/03/04/0{n}/x", size) for n in range(3)]
+    assert len(planned(found, batch_bytes=10**9, workers=2).batches) == batches
+
+
 def test_labels_name_window_and_amount() -> None:
     result = planned(
         [item("2024/03/04/00/a", 600), item("2024/03/04/05/b", 400), item("2024/03/04/06/c", 2_500_000)]
@@ -160,14 +178,14 @@ def test_a_large_window_gets_larger_batches_by_bytes_and_by_count(monkeypatch: p
 sizes = st.lists(st.one_of(st.just(0), st.integers(0, 20), st.integers(0, 10**12)), max_size=120)
 
 
-@given(sizes, st.integers(1, 10**9), st.integers(1, 40), st.integers(1, 8))
+@given(sizes, st.integers(1, 10**9), st.integers(1, 40), st.integers(1, 8), st.integers(1, 4))
 def test_never_more_batches_than_allowed_and_no_object_lost(
-    sizes: list[int], batch_bytes: int, max_batches: int, max_objects: int
+    sizes: list[int], batch_bytes: int, max_batches: int, max_objects: int, workers: int
 ) -> None:
     found = [item(f"2024/03/04/00/{n:04d}", size) for n, size in enumerate(sizes)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "MAX_OBJECTS", max_objects)
-        result = planned(found, batch_bytes=batch_bytes, max_batches=max_batches)
+        result = planned(found, batch_bytes=batch_bytes, max_batches=max_batches, workers=workers)
     assert len(result.batches) <= max_batches
     assert [o for b in result.batches for o in b.objects] == found
     assert all(b.objects for b in result.batches)

@@ -1,5 +1,16 @@
 """The command line: ``paylog check | schema | training | monitors | plan | run | status | quarantine``."""
 
-from paylog.cli.app import main
+from paylog.cli.lean import settle, start_lean
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point of ``paylog``."""
+    start_lean()
+    from paylog.cli.app import app
+
+    try:
+        app()
+    finally:
+        settle()

@@ -1,4 +1,4 @@
-"""The command line's commands, and its entry point."""
+"""The command line's commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import typer
 
 from paylog.cli import check, monitors, plan, quarantine, run, schema, serve, status, training
 from paylog.cli.exit_code import EPILOG
-from paylog.cli.lean import without_pandas
 
 app = typer.Typer(
     name="paylog",
@@ -38,9 +37,3 @@ def _version(
 
         typer.echo(f"paylog {__version__}")
         raise typer.Exit
-
-
-def main() -> None:
-    """Entry point of ``paylog``."""
-    without_pandas()
-    app()

@@ -1,15 +1,22 @@
-"""A leaner process: pyarrow imports pandas where it can, and the CLI never uses it."""
+"""A lean start: most of what importing costs paylog's command line is spent on what it never uses."""
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+# Threads for linear algebra; a look into every installed distribution for plugins.
+_UNUSED = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
-class _NoPandas(MetaPathFinder):
+class _NoPandas:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -18,12 +25,26 @@ class _NoPandas(MetaPathFinder):
         return None
 
 
-def without_pandas() -> None:
-    """Save 0.3 CPU seconds and 50 MB. For processes that are paylog's own, before pyarrow is imported."""
-    if "pandas" not in sys.modules:
+def start_lean() -> None:
+    """Halve the CPU seconds of a start, and save 50 MB. Only for processes that are paylog's own.
+
+    To be called before anything is imported that pyarrow or numpy come with, and followed by ``settle``.
+    """
+    if "pandas" not in sys.modules:  # pyarrow imports it where it can
         sys.meta_path.insert(0, _NoPandas())
+    for name, value in _UNUSED.items():
+        os.environ.setdefault(name, value)
+    # The collector would search all modules again and again, and find nothing.
+    gc.disable()
+
+
+def settle() -> None:
+    """What is imported stays: the collector leaves it alone, now and at the end, and starts again."""
+    gc.freeze()
+    gc.enable()
 
 
 def with_pandas() -> None:
-    """For commands that profile training data, before pyarrow is imported."""
+    """For commands that profile training data, before pyarrow is imported. They want the collector too."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _NoPandas)]
+    gc.enable()

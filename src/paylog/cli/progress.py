@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import typer
+
 from paylog.cli.answer import console, megabytes, printable
-from paylog.cli.crew import Advanced, Failed, Finished, Report, Retried
+from paylog.cli.reports import Advanced, Failed, Finished, Report, Retried
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -29,9 +32,8 @@ class RunProgress:
         self._sizes = sizes
         self._fetched = Counter[str]()
         self._rows = 0
-        self._console = console(stderr=True)
         self._quiet = quiet
-        self._bar = self._make_bar() if self._console.is_terminal and not quiet else None
+        self._bar = self._make_bar() if sys.stderr.isatty() and not quiet else None
         self._started = time.monotonic()
         self._due = self._started + _SECONDS_BETWEEN_LINES
 
@@ -89,7 +91,10 @@ class RunProgress:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            self._console.print(printable(text), markup=False, soft_wrap=True)
+            if self._bar:
+                self._bar.console.print(printable(text), markup=False, soft_wrap=True)
+            else:
+                typer.echo(printable(text), err=True)
 
     def _make_bar(self) -> Progress:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -99,7 +104,7 @@ class RunProgress:
             DownloadColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
+            console=console(stderr=True),
             transient=True,
         )
         bar.add_task("load", total=sum(self._sizes.values()), rate="")

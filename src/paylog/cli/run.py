@@ -28,6 +28,7 @@ from paylog.cli.plan import BatchSize, plan_lines
 
 if TYPE_CHECKING:
     from paylog.cli.progress import RunProgress
+    from paylog.cli.reports import Report
     from paylog.plan import Plan
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
@@ -60,12 +61,12 @@ def run(
         subscription = find_subscription(folder, subscription_id)
         pipeline.prepare(subscription)
         window, origin = chosen_window(subscription, start, end)
-        planned = pipeline.plan(subscription, window, batch_bytes=batch_size)
+        crew = workers or _default_workers(subscription)
+        planned = pipeline.plan(subscription, window, batch_bytes=batch_size, workers=crew)
         run_id = f"cli__{datetime.now(UTC).isoformat()}"
         pipeline.save_plan(subscription, planned, run_id)
         if not as_json:
             _announce(planned, origin)
-        crew = workers or _default_workers(subscription)
         progress = _load(subscription, planned, run_id, crew, as_json, go_on)
         _conclude(subscription, planned, run_id, progress, as_json)
 
@@ -89,17 +90,21 @@ def _load(
     quiet: bool,
     go_on: Callable[[], None],
 ) -> RunProgress:
-    from paylog.cli.crew import Report, Work, load_batches
+    from paylog.cli.crew import Crew
+    from paylog.cli.loader import Work
     from paylog.cli.progress import RunProgress
 
     sizes = {batch.batch_id: batch.bytes for batch in planned.batches}
-    with RunProgress(sizes, quiet) as progress:
+    with (
+        Crew(Work(subscription, run_id), list(sizes), workers) as crew,
+        RunProgress(sizes, quiet) as progress,
+    ):
 
         def listener(report: Report) -> None:
             go_on()
             progress(report)
 
-        load_batches(Work(subscription, run_id), list(sizes), workers, listener)
+        crew.load(listener)
     return progress
 
 

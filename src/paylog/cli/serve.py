@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from paylog.cli.exit_code import reported
+from paylog.cli.lean import settle
 from paylog.errors import ConfigurationError, MissingExtra
 
 KEY_VARIABLE = "PAYLOG_SERVE_API_KEY"
@@ -63,6 +64,7 @@ def _run(
         )
     client = DataMartClient(instance)
     client.use(resolve(connection), schema)
+    settle()
     uvicorn.run(
         application(client, _api_key()),
         host=host,

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from paylog.field import FieldType
 
 Bodies = Sequence[bytes]
 Mask = npt.NDArray[np.bool_]
@@ -71,11 +72,11 @@ class Side:
     :param wanted: the columns that are of use; others are passed over.
     :param required: those without which a body with names is refused.
     :param arrays: those whose cells are lists of numbers.
-    :param types: msgspec type of a cell, by column, for decoders that are strict from the start.
+    :param types: what the cells of a column are to become, for decoders that are strict from the start.
     """
 
     positional: tuple[str, ...]
     wanted: tuple[str, ...]
     required: tuple[str, ...] = ()
     arrays: frozenset[str] = field(default_factory=frozenset)
-    types: tuple[tuple[str, Any], ...] = ()
+    types: tuple[tuple[str, FieldType], ...] = ()

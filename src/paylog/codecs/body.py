@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
-from paylog.codecs.csv_body import csv_rows
+from paylog.codecs.csv_body import csv_rows, plain_rows
 from paylog.errors import Reason, RejectedRecord
 
 Token = str | None | list[Any]
@@ -131,14 +131,26 @@ def _csv(body: bytes, side: Side) -> list[Row]:
         body.decode()
     except UnicodeDecodeError:
         raise RejectedRecord(Reason.INVALID_UTF8) from None
+    lines = plain_rows(body) or _quoted_lines(body, side)
+    if any(len(line) != len(side.positional) for line in lines):
+        raise RejectedRecord(Reason.COLUMN_COUNT_MISMATCH, rows=len(lines))
+    return [
+        {
+            name: _token(cell, name, side)
+            for name, cell in zip(side.positional, line, strict=True)
+            if name in side.wanted
+        }
+        for line in lines
+    ]
+
+
+def _quoted_lines(body: bytes, side: Side) -> list[list[str | None]]:
     table, odd = csv_rows(body, side.positional, quoted_newlines=True)
     if table is None:
         raise RejectedRecord(Reason.MALFORMED_CSV)
     if odd:
         raise RejectedRecord(Reason.COLUMN_COUNT_MISMATCH, rows=table.num_rows + len(odd))
-    wanted = [name for name in side.positional if name in side.wanted]
-    rows = table.select(wanted).to_pylist() if wanted else [{}] * table.num_rows
-    return [{name: _token(cell, name, side) for name, cell in row.items()} for row in rows]
+    return list(map(list, zip(*(column.to_pylist() for column in table.columns), strict=True)))
 
 
 def rows_in(document: Any, side: Side) -> list[Row]:

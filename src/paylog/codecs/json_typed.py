@@ -19,9 +19,18 @@ import pyarrow as pa
 from paylog.codecs import JSON_LINES, NESTING, Bodies, Mask, MediaType, Rows, Side
 from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
+from paylog.field import FieldType
 
 _EXACT = 2**53
 _UNFIT = re.compile(r'["\\\x00-\x1f]')
+_STRICT_TYPES: dict[FieldType, Any] = {
+    FieldType.STRING: str,
+    FieldType.INTEGER: int | float,
+    FieldType.DOUBLE: float,
+    FieldType.BOOLEAN: bool,
+    FieldType.TIMESTAMP: str,
+    FieldType.ARRAY: list[float],
+}
 _ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
 _FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -61,8 +70,13 @@ def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
     return _objects(document, None, side)
 
 
+def _types(side: Side) -> dict[str, Any]:
+    """What a strict JSON decoder may take for a cell without a cast's help, by column."""
+    return {name: _STRICT_TYPES[kind] for name, kind in side.types}
+
+
 def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
-    types = dict(side.types)
+    types = _types(side)
     lacking = set(side.required) - set(fields)
     if len(set(fields)) != len(fields) or not set(fields) & set(types) or lacking:
         return None
@@ -74,7 +88,7 @@ def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
 
 
 def _objects(example: dict[str, Any], key: str | None, side: Side) -> Shape | None:
-    types = dict(side.types)
+    types = _types(side)
     lacking = set(side.required) - set(example)
     if any(_UNFIT.search(name) for name in types):  # msgspec renames no attribute to these
         return None
@@ -140,7 +154,7 @@ def _alone(body: bytes, shape: Shape) -> Any:
 
 
 def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
-    types = dict(side.types)
+    types = _types(side)
     cells: Iterable[Any]
     if shape.fields is None:
         cells = [[getattr(row, f"c{i}") for row in rows] for i in range(len(shape.names))]

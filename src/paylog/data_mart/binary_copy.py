@@ -11,16 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from paylog.native import library
+from paylog.native import address, library
 from paylog.native.scratch import Scratch
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
-# The rows encoded at a time: their bytes stay in the processor's cache.
-SLICE_ROWS = 4096
+# Bytes encoded at a time: they stay in the processor's cache, and psycopg sends as many at once.
+PIECE_BYTES = 128 * 1024
 _STRING, _INT64, _FLOAT64, _TIMESTAMP, _BOOL, _FIXED, _VECTOR, _ALL_NULL = range(8)
-_LENGTH_WORD = 4
-_VECTOR_HEAD = 20
 
 
 class _Column(ctypes.Structure):
@@ -36,9 +34,9 @@ class _Column(ctypes.Structure):
 
 
 def encode(batch: pa.RecordBatch, scratch: Scratch | None = None) -> Iterator[memoryview]:
-    """Rows of ``batch`` in column order, without header and trailer, some thousands a buffer.
+    """Rows of ``batch`` in column order, without header and trailer, whole rows in each piece.
 
-    :param scratch: bytes that every buffer is written to, so that one is only good until the next.
+    :param scratch: bytes that every piece is written to, so that one is only good until the next.
     """
     native = library()
     if native is None:
@@ -46,19 +44,16 @@ def encode(batch: pa.RecordBatch, scratch: Scratch | None = None) -> Iterator[me
         return
     kinds = [_kind(column) for column in batch.columns]
     columns = (_Column * len(kinds))(*map(_column, batch.columns, kinds))
-    for first in range(0, batch.num_rows, SLICE_ROWS):
-        rows = min(SLICE_ROWS, batch.num_rows - first)
-        pairs = zip(batch.columns, kinds, strict=True)
-        most = 16 + 2 * rows + sum(_most_bytes(*pair, first, rows) for pair in pairs)
-        out = (scratch or Scratch(np.uint8)).of(most)
+    count, first, end, room = ctypes.c_int32(len(kinds)), ctypes.c_int64(0), batch.num_rows, PIECE_BYTES
+    while first.value < end:
+        out = (scratch or Scratch(np.uint8)).of(room)
         size = native.paylog_copy_rows(
-            columns,
-            ctypes.c_int32(len(kinds)),
-            ctypes.c_int64(first),
-            ctypes.c_int64(rows),
-            ctypes.c_void_p(out.ctypes.data),
+            columns, count, ctypes.byref(first), ctypes.c_int64(end), address(out), ctypes.c_int64(room)
         )
-        yield memoryview(out)[:size]  # type: ignore[arg-type]
+        if size:
+            yield memoryview(out)[:size]  # type: ignore[arg-type]
+        else:
+            room *= 2
 
 
 def _column(column: pa.Array, kind: int) -> _Column:
@@ -97,23 +92,6 @@ def _kind(column: pa.Array) -> int:
     if pa.types.is_list(kind) and pa.types.is_float64(kind.value_type) and not column.flatten().null_count:
         return _VECTOR
     raise TypeError(f"no binary COPY format for {kind}")
-
-
-def _most_bytes(column: pa.Array, kind: int, first: int, rows: int) -> int:
-    """Upper bound of what these rows of a column take."""
-    if kind == _ALL_NULL:
-        return _LENGTH_WORD * rows
-    if kind == _STRING:
-        return _LENGTH_WORD * rows + _spread(column, first, rows)
-    if kind == _VECTOR:
-        return (_LENGTH_WORD + _VECTOR_HEAD) * rows + (_LENGTH_WORD + 8) * _spread(column, first, rows)
-    return (_LENGTH_WORD + (column.type.byte_width if kind == _FIXED else 8)) * rows
-
-
-def _spread(column: pa.Array, first: int, rows: int) -> int:
-    """Last offset less the first: bytes of a string column, elements of a list column."""
-    offsets = np.frombuffer(column.buffers()[1], np.int32)
-    return int(offsets[column.offset + first + rows] - offsets[column.offset + first])
 
 
 def _by_pgpq(rows: pa.RecordBatch) -> memoryview:

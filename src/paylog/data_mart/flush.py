@@ -13,7 +13,7 @@ import pyarrow as pa
 from paylog.data_mart.payload_table import KEY
 from paylog.errors import SchemaMismatch
 
-_Words = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint64]
 
 
 def scoring_microseconds(records: pa.RecordBatch) -> npt.NDArray[np.int64]:
@@ -52,7 +52,7 @@ def without_repeats(batches: Sequence[pa.RecordBatch]) -> tuple[Sequence[pa.Reco
     A record that the engine logged twice mostly follows itself: dropped here it costs nothing, while
     one refused by PostgreSQL sends all rows around it through staging.
     """
-    ids = [_identities(batch) for batch in batches]
+    ids = [identities(batch) for batch in batches]
     halves = np.concatenate([pair[:, 0] for pair in ids])
     ordered = np.sort(halves)
     suspects = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -67,13 +67,16 @@ def without_repeats(batches: Sequence[pa.RecordBatch]) -> tuple[Sequence[pa.Reco
             key = int(moments[row]), int(pair[row, 0]), int(pair[row, 1])
             keep[row] = key not in seen
             seen.add(key)
+        if keep.all():
+            kept.append(batch)
+            continue
         gone.update(batch.column("_object_id").filter(pa.array(~keep)).to_pylist())
         if keep.any():
             kept.append(batch.filter(pa.array(keep)))
     return kept, gone
 
 
-def _identities(batch: pa.RecordBatch) -> _Words:
+def identities(batch: pa.RecordBatch) -> Words:
     """``_record_id`` of each row as two words."""
     column = batch.column(KEY[1])
     words = np.frombuffer(column.buffers()[1], np.uint64).reshape(-1, 2)

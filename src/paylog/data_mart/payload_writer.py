@@ -1,7 +1,8 @@
-"""Write record batches into a payload table: COPY straight in, staging only around duplicates."""
+"""Write record batches into a payload table: COPY straight in, staging only for duplicates."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow as pa
 from psycopg.errors import UniqueViolation
 
 from paylog.data_mart import binary_copy
-from paylog.data_mart.flush import in_time_order, months, without_repeats
+from paylog.data_mart.flush import identities, in_time_order, months, without_repeats
 from paylog.data_mart.payload_table import KEY, PayloadTable
+from paylog.data_mart.recent_ids import RecentIds
 from paylog.data_mart.session import quoted
 from paylog.errors import UnbalancedReceipt
 from paylog.native.scratch import Scratch
@@ -31,6 +33,7 @@ class PayloadWriter:
         self._table = table
         self._columns = ", ".join(quoted(column.name) for column in table.model_schema.columns)
         self._staging_left = 0
+        self._recent = RecentIds()
         self._scratch = Scratch(np.uint8)
 
     def write(self, batches: Sequence[pa.RecordBatch], rows_of: Mapping[int, int]) -> Mapping[int, int]:
@@ -40,19 +43,48 @@ class PayloadWriter:
         :returns: inserted rows of each object id, as counted by the server; the others are duplicates.
         :raises UnbalancedReceipt: the server took another number of rows than it was sent.
         """
-        batches, repeated = without_repeats(in_time_order(batches))
-        sent = {object_id: rows - repeated[object_id] for object_id, rows in rows_of.items()}
+        # In this order: records that were logged again later are then gone before rows are sorted for them.
+        batches, repeated = without_repeats(batches)
+        batches = in_time_order(batches)
         self._table.ensure_partitions(months(batches))
+        fresh, suspects = self._parted(batches)
+        sent = {object_id: rows - repeated[object_id] for object_id, rows in rows_of.items()}
         if self._staging_left == 0:
             try:
-                self._insert_directly(batches)
+                self._insert_directly(fresh)
             except UniqueViolation:
                 self._link.execute("ROLLBACK TO SAVEPOINT paylog_flush")
                 self._staging_left = STAY_IN_STAGING
             else:
-                return sent
+                return self._insert_suspects(suspects, sent)
         self._staging_left -= 1
-        return self._insert_staged(batches, sent)
+        return self._insert_staged([*fresh, *suspects], sent)
+
+    def _parted(self, batches: Sequence[pa.RecordBatch]) -> tuple[list[pa.RecordBatch], list[pa.RecordBatch]]:
+        """Rows that are new as far as this load knows, and those that may repeat one that it sent before."""
+        fresh, suspects = [], []
+        for batch in batches:
+            met = self._recent.met(identities(batch)[:, 0])
+            if met.any():
+                suspects.append(batch.filter(pa.array(met)))
+                batch = batch.filter(pa.array(~met))
+            if batch.num_rows:
+                fresh.append(batch)
+        return fresh, suspects
+
+    def _insert_suspects(
+        self, suspects: Sequence[pa.RecordBatch], sent: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        """Inserted rows of each object, when all but these few were inserted already."""
+        if not suspects:
+            return sent
+        held = Counter[int]()
+        for batch in suspects:
+            held.update(batch.column("_object_id").to_pylist())
+        inserted = self._insert_staged(suspects, held)
+        return {
+            object_id: rows - held[object_id] + inserted.get(object_id, 0) for object_id, rows in sent.items()
+        }
 
     def _insert_directly(self, batches: Sequence[pa.RecordBatch]) -> None:
         self._link.execute("SAVEPOINT paylog_flush")

@@ -55,6 +55,7 @@ class Sessions:
             pool_size=2,
             pool_pre_ping=True,
             hide_parameters=True,
+            use_native_hstore=False,  # saves asking for a type that paylog has no use for
         )
         return engine.execution_options(schema_translate_map={None: self.schema})
 

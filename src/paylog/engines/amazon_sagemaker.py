@@ -23,7 +23,7 @@ from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.errors import Reason
-from paylog.native.pattern import Accepts, Kind, Node, Pattern, exactly, wanted
+from paylog.native.pattern import Accepts, Cell, Kind, Node, Pattern, exactly, passed_over, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -85,9 +85,12 @@ class AmazonSageMaker:
         metadata = [
             wanted("event_id", Accepts.TEXT, "eventId"),
             wanted("transaction_id", Accepts.TEXT | Accepts.NONE, "inferenceId", required=False),
-            wanted("timestamp", Accepts.TEXT, "inferenceTime"),
+            wanted("timestamp", Accepts.TEXT, "inferenceTime", cell=Cell.TIMESTAMP),
         ]
-        root = pattern_of([pattern_of(sides, "captureData"), pattern_of(metadata, "eventMetadata")])
+        if example.eventMetadata.inferenceId is None:
+            metadata = [metadata[0], metadata[2], metadata[1]]
+        whole = [pattern_of(sides, "captureData"), pattern_of(metadata, "eventMetadata")]
+        root = pattern_of([*whole, passed_over("eventVersion")])
         return Pattern(root, requests.slots, responses.slots, _media(kind[0], kind[1]) == CSV)
 
     def decode(self, block: RecordBlock) -> Decoded:
@@ -121,7 +124,7 @@ def _side_pattern(pattern: SidePattern, capture: _Capture, key: str) -> Node:
         raise NoPattern
     content_type = exactly(msgspec.json.encode(capture.observedContentType), "observedContentType")
     encoding = exactly(msgspec.json.encode(capture.encoding), "encoding")
-    return pattern_of([content_type, data, encoding], key)
+    return pattern_of([content_type, passed_over("mode"), data, encoding], key)
 
 
 def _kind(record: _Record) -> _MediaKind:

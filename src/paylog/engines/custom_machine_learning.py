@@ -20,7 +20,7 @@ from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.errors import Reason
-from paylog.native.pattern import Accepts, Pattern, wanted
+from paylog.native.pattern import Accepts, Cell, Pattern, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -57,12 +57,22 @@ class CustomMachineLearning:
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             raw = _MEMBERS.decode(record)
+            # One without a time among records that have it is most often a reject.
+            timed = bytes(raw.get("scoring_timestamp", b"null")) != b"null"
             members = {
                 "scoring_id": wanted("event_id", _TEXT, "scoring_id", required=False),
-                "scoring_timestamp": wanted("timestamp", _TEXT, "scoring_timestamp", required=False),
+                "scoring_timestamp": wanted(
+                    "timestamp",
+                    Accepts.TEXT if timed else _TEXT,
+                    "scoring_timestamp",
+                    cell=Cell.TIMESTAMP,
+                    required=timed,
+                ),
                 "request": requests.of_json(bytes(raw["request"]), "request"),
                 "response": responses.of_json(bytes(raw["response"]), "response"),
-                "response_time": wanted("response_time", _NUMBER, "response_time", required=False),
+                "response_time": wanted(
+                    "response_time", _NUMBER, "response_time", cell=Cell.DOUBLE, required=False
+                ),
                 "asset_revision": wanted("revision", _TEXT, "asset_revision", required=False),
             }
         except (NoPattern, KeyError, *FAILURES):

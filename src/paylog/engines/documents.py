@@ -15,7 +15,7 @@ import msgspec
 from paylog.errors import Reason, TruncatedStream
 from paylog.records import Reject
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 KEPT_OF_OVERLONG = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -57,6 +57,11 @@ class RecordBlock:
         if self._records is None:
             self._records = self.elements or self.data.removesuffix(b"\n").split(b"\n")
         return self._records
+
+    def line(self, start: int) -> bytes:
+        """The record that begins at a byte of ``data``."""
+        end = self.data.find(b"\n", start)
+        return self.data[start : end if end >= 0 else None]
 
 
 Item = RecordBlock | Reject

@@ -12,7 +12,20 @@ import msgspec
 from paylog.codecs import NESTING, Side
 from paylog.codecs.body import load_json
 from paylog.errors import RejectedRecord
-from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, absent, cells, exactly, record, wanted
+from paylog.field import FieldType
+from paylog.native.pattern import (
+    CELLS,
+    MAX_MEMBERS,
+    Cell,
+    Kind,
+    Node,
+    absent,
+    cells,
+    exactly,
+    record,
+    vector,
+    wanted,
+)
 
 # The scanner compares keys as they are written: none that JSON writes with an escape.
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')
@@ -25,11 +38,11 @@ class NoPattern(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass(slots=True)
 class SidePattern:
-    """Pattern of one side's body; ``slots`` says which slots hold a column."""
+    """Pattern of one side's body; ``slots`` says which slot holds a column."""
 
     side: Side
     prefix: str
-    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)
 
     def of_json(self, body: bytes, key: str = "") -> Node:
         """Tree of a JSON body with one row. Raises NoPattern for other shapes."""
@@ -94,15 +107,16 @@ class SidePattern:
         """A cell: a scalar, or a vector of numbers where the column may be one."""
         if not _KEY.fullmatch(key):
             raise NoPattern
+        slot = f"{self.prefix}{name}"
         if isinstance(example, list | dict):
             if name not in self.side.arrays or not isinstance(example, list) or not example:
                 raise NoPattern
-            slots = tuple(f"{self.prefix}{name}\0{i}" for i in range(len(example)))
-            self.slots[name] = slots
-            return cells([wanted(slot, Accepts.NUMBER) for slot in slots], key)
+            self.slots[name] = slot
+            return vector(slot, len(example), key)
         if name not in self.side.wanted:
             return Node(Kind.VALUE, (), key)
         if name in self.side.arrays:
             raise NoPattern
-        self.slots[name] = (f"{self.prefix}{name}",)
-        return wanted(self.slots[name][0], key=key)
+        self.slots[name] = slot
+        kind = dict(self.side.types).get(name, FieldType.STRING)
+        return wanted(slot, key=key, cell=CELLS.get(kind, Cell.TEXT))

@@ -1,8 +1,7 @@
 """The compiled part: scan records and write COPY rows at memory speed.
 
-``scan.c``, ``text_columns.c`` and ``copy_rows.c`` are built by ``build_native.py`` when paylog is
-installed, into a plain shared library. Without it everything works, slower: the Python codecs are the
-reference.
+The C sources beside this file are built by ``build_native.py`` when paylog is installed, into a plain
+shared library. Without it everything works, slower: the Python codecs and casts are the reference.
 """
 
 from __future__ import annotations
@@ -11,6 +10,10 @@ import ctypes
 import os
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LIBRARY = Path(__file__).with_name("_paylog.so")
 
@@ -24,6 +27,12 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(LIBRARY))
     except OSError:
         return None
-    for name in ("paylog_scan", "paylog_copy_rows"):
+    for name in ("paylog_scan", "paylog_record_ids", "paylog_first_rows", "paylog_copy_rows"):
         getattr(loaded, name).restype = ctypes.c_int64
+    loaded.paylog_keep_memory()
     return loaded
+
+
+def address(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
+    """Where an array lies, for a call of the library."""
+    return ctypes.c_void_p(array.ctypes.data)

@@ -4,6 +4,7 @@
 
 enum { STRING = 0, INT64 = 1, FLOAT64 = 2, TIMESTAMP = 3, BOOL = 4, FIXED = 5, VECTOR = 6, ALL_NULL = 7 };
 #define FLOAT8_OID 701
+#define SPARE 16 /* texts are written sixteen bytes at a time */
 #define POSTGRES_EPOCH 946684800000000ll
 
 typedef struct {
@@ -50,10 +51,22 @@ static uint8_t *vector(uint8_t *to, const Column *c, int64_t i) {
     return to;
 }
 
-/* Rows first … first + rows of the columns. Returns the bytes written; out must have room for them and 16 more. */
-int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t first, int64_t rows, uint8_t *out) {
-    uint8_t *to = out;
-    for (int64_t row = first; row < first + rows; row++) {
+/* What a row takes at most, but for its texts and the elements of its vectors. */
+static int64_t fixed_part(const Column *columns, int32_t count) {
+    int64_t size = 2 + SPARE;
+    for (const Column *c = columns; c < columns + count; c++)
+        size += 4 + (c->kind == VECTOR ? 20 : c->kind == FIXED ? c->width : 8);
+    return size;
+}
+
+/* Rows from *first on, up to `end`, as many as `room` bytes take; *first is then the next one. Returns the
+ * bytes written: none if a single row finds no room. */
+int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t *first, int64_t end, uint8_t *out,
+                         int64_t room) {
+    int64_t fixed = fixed_part(columns, count);
+    uint8_t *to = out, *limit = out + room - fixed;
+    for (int64_t row = *first; row < end && to <= limit; row++) {
+        uint8_t *begin = to;
         to = put16(to, (uint16_t)count);
         for (const Column *c = columns; c < columns + count; c++) {
             int64_t i = c->start + row;
@@ -64,9 +77,10 @@ int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t first, in
             switch (c->kind) {
                 case STRING: {
                     int32_t from = c->offsets[i], size = c->offsets[i + 1] - from;
+                    if (size > limit - to) return begin - out;
                     to = put32(to, size);
                     const uint8_t *text = c->data + from;
-                    if (size <= 16 && c->end - text >= 16) memcpy(to, text, 16); /* out has room */
+                    if (size <= SPARE && c->end - text >= SPARE) memcpy(to, text, SPARE);
                     else if (size) memcpy(to, text, size); /* no text at all: no buffer either */
                     to += size;
                     break;
@@ -87,9 +101,11 @@ int64_t paylog_copy_rows(const Column *columns, int32_t count, int64_t first, in
                     to += c->width;
                     break;
                 default:
+                    if (12 * (int64_t)(c->offsets[i + 1] - c->offsets[i]) > limit - to) return begin - out;
                     to = vector(to, c, i);
             }
         }
+        *first = row + 1;
     }
     return to - out;
 }

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from paylog.field import FieldType
+
 
 class Kind(IntEnum):
     """What stands at a place of the record; numbers as in ``scan.c``."""
@@ -22,6 +24,31 @@ class Kind(IntEnum):
     EXACT = 5
     ABSENT = 6
     VALUE = 7
+
+
+class Cell(IntEnum):
+    """What a wanted value becomes; numbers as in ``cells.h``.
+
+    ``FIRST_ROW`` is the scoring id of an event's first row, ``ROUNDED`` a number as a whole one.
+    """
+
+    TEXT = 0
+    INTEGER = 1
+    DOUBLE = 2
+    BOOLEAN = 3
+    TIMESTAMP = 4
+    FIRST_ROW = 5
+    ROUNDED = 6
+
+
+CELLS = {
+    FieldType.STRING: Cell.TEXT,
+    FieldType.INTEGER: Cell.INTEGER,
+    FieldType.DOUBLE: Cell.DOUBLE,
+    FieldType.BOOLEAN: Cell.BOOLEAN,
+    FieldType.TIMESTAMP: Cell.TIMESTAMP,
+}
+"""What a field's values become."""
 
 
 class Accepts(IntFlag):
@@ -39,7 +66,8 @@ class Node:
     """One place of a record.
 
     :param key: of an object's member.
-    :param slot: name of a wanted value.
+    :param slot: name of a wanted value, or of the vector that it is the element ``index`` of.
+    :param elements: how many elements the vector has; 0: the value stands for itself.
     :param text: of ``EXACT``: the bytes that must stand here.
     """
 
@@ -50,6 +78,9 @@ class Node:
     accepts: Accepts = Accepts.ANY
     required: bool = True
     text: bytes = b""
+    cell: Cell = Cell.TEXT
+    index: int = 0
+    elements: int = 0
 
     def walk(self) -> Iterator[Node]:
         yield self
@@ -64,14 +95,14 @@ class Pattern:
     The slots of the envelope are ``event_id``, ``timestamp``, ``transaction_id``, ``response_time``
     and ``revision``, as far as the engine has them.
 
-    :param requests: request column → its slots (several for a vector of numbers).
+    :param requests: request column → its slot.
     :param responses: likewise.
     :param request_csv: the request is CSV, which may hold a header.
     """
 
     root: Node
-    requests: Mapping[str, tuple[str, ...]]
-    responses: Mapping[str, tuple[str, ...]]
+    requests: Mapping[str, str]
+    responses: Mapping[str, str]
     request_csv: bool = False
 
 
@@ -83,9 +114,25 @@ def record(members: Sequence[Node], key: str = "", *, required: bool = True) -> 
     return Node(Kind.OBJECT, tuple(members), key, required=required)
 
 
-def wanted(slot: str, accepts: Accepts = Accepts.ANY, key: str = "", *, required: bool = True) -> Node:
-    """A scalar that is noted under ``slot``."""
-    return Node(Kind.VALUE, (), key, slot, accepts, required)
+def wanted(
+    slot: str,
+    accepts: Accepts = Accepts.ANY,
+    key: str = "",
+    *,
+    cell: Cell = Cell.TEXT,
+    required: bool = True,
+) -> Node:
+    """A scalar that goes to the column ``slot``."""
+    return Node(Kind.VALUE, (), key, slot, accepts, required, cell=cell)
+
+
+def vector(slot: str, elements: int, key: str = "") -> Node:
+    """An array of so many numbers, which goes to the column ``slot`` of lists."""
+    numbers = [
+        Node(Kind.VALUE, (), "", slot, Accepts.NUMBER, cell=Cell.DOUBLE, index=i, elements=elements)
+        for i in range(elements)
+    ]
+    return cells(numbers, key)
 
 
 def cells(children: Sequence[Node], key: str = "") -> Node:
@@ -96,6 +143,11 @@ def cells(children: Sequence[Node], key: str = "") -> Node:
 def exactly(text: bytes, key: str) -> Node:
     """A value that has to be these bytes."""
     return Node(Kind.EXACT, (), key, text=text)
+
+
+def passed_over(key: str) -> Node:
+    """A scalar that is of no use, but known to be there: found faster than a member that is not."""
+    return Node(Kind.VALUE, (), key, required=False)
 
 
 def absent(key: str) -> Node:

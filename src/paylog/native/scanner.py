@@ -1,25 +1,28 @@
-"""Scan a block of NDJSON by a pattern: regular lines become columns, the others are named."""
+"""Scan a block of NDJSON by a pattern: regular lines become typed columns, the others are named."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from paylog.engines.documents import RecordBlock
-from paylog.native import library
+from paylog.native import address, library
+from paylog.native.columns import BATCH_ROWS, Columns, Rule
 from paylog.native.pattern import MAX_MEMBERS, Kind, Node, Pattern
 from paylog.native.scratch import Scratch
 
-_IRREGULAR = 1
-# Shorter records than this on average cost a second scan.
-_LIKELY_RECORD = 128
-Bytes = npt.NDArray[np.uint8]
+# What may be read, and written, behind the end of a text.
+_SPARE = 16
+_LINES = ("row_lines", "row_starts", "left_lines", "left_starts", "left_ends")
+_NO_RULES: Mapping[str, Rule] = MappingProxyType({})
+Lines = npt.NDArray[np.int64]
 
 
 class _Node(ctypes.Structure):
@@ -32,118 +35,123 @@ class _Node(ctypes.Structure):
     )
 
 
+class _Progress(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("at", "line", "rows", "left", "most")),
+        *((name, ctypes.c_void_p) for name in _LINES),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What a block holds.
+    """Consecutive lines of a block. Its line numbers are good until the next scan.
 
-    :param columns: slot → texts of the regular lines, null where the record had none.
-    :param regular: line numbers of the regular lines, ``irregular`` of those left over.
+    :param columns: slot → values of the regular lines, null where the record had none.
+    :param lines: line numbers of the regular lines, ``starts`` where they begin.
+    :param left: (line number, start, end) of each irregular line.
+    :param end: where the next line begins, ``next_line`` its number.
     """
 
     columns: dict[str, pa.Array]
-    regular: npt.NDArray[np.int64]
-    irregular: npt.NDArray[np.int64]
+    lines: Lines
+    starts: Lines
+    left: list[tuple[int, int, int]]
+    end: int
+    next_line: int
 
 
 class Scanner:
-    """Scans blocks by one pattern. Needs the native library. Not for use by several threads."""
+    """Scans blocks by one pattern. Needs the native library. Not for use by several threads.
 
-    def __init__(self, pattern: Pattern) -> None:
+    :param rules: what the values must be besides, by slot, for a line to be regular; None: they all stay
+        the texts that they are.
+    """
+
+    def __init__(self, pattern: Pattern, rules: Mapping[str, Rule] | None = _NO_RULES) -> None:
         self.pattern = pattern
         nodes = list(pattern.root.walk())
-        self._slots = [node.slot for node in nodes if node.slot is not None]
         if any(len(node.children) > MAX_MEMBERS for node in nodes if node.kind is Kind.OBJECT):
             raise ValueError("too many members in one object of a pattern")
-        self._inner = frozenset(
-            inner.slot
-            for node in nodes
-            if node.kind is Kind.JSON_TEXT
-            for inner in node.walk()
-            if inner.slot is not None
-        )
-        self._nodes, self._names = _flattened(nodes, self._slots)
-        self._states, self._spans = Scratch(np.uint8), Scratch(np.int32)
+        wanted = [node for node in nodes if node.slot is not None]
+        self._columns = Columns(wanted, rules)
+        needed = {slot for slot, rule in (rules or {}).items() if rule.required}
+        self._nodes, self._names = _flattened(nodes, wanted, needed)
+        optional = _optional(pattern.root, needed)
+        lacking = [i for i, node in enumerate(wanted) if id(node) in optional]
+        self._optional = (ctypes.c_int32 * len(lacking))(*lacking)
         self._unescaped = Scratch(np.uint8)
+        self._lines = {name: np.empty(BATCH_ROWS, np.int64) for name in _LINES}
 
-    def scan(self, block: RecordBlock) -> Scanned:
-        """All lines of a block; notes in it how many they are."""
-        data, slots = block.data, len(self._slots)
-        scratch = self._unescaped.of(len(data) if self._inner else 0)
-        most = len(data) // _LIKELY_RECORD + 1
-        lines = -1
-        while lines < 0:
-            states = self._states.of(most)
-            spans = self._spans.of(most * slots * 2)
-            lines = _library().paylog_scan(
-                data,
-                ctypes.c_int64(len(data)),
-                self._nodes,
-                self._names,
-                ctypes.c_int32(slots),
-                _address(states),
-                ctypes.c_int64(most),
-                _address(spans),
-                _address(scratch),
-                ctypes.c_int64(len(scratch)),
-            )
-            most = block.lines if lines < 0 else lines
-        block.lines = lines
-        states = states[:lines]
-        regular = np.flatnonzero(states == 0)
-        columns = self._columns(np.frombuffer(data, np.uint8), scratch, spans, len(regular))
-        return Scanned(columns, regular, np.flatnonzero(states == _IRREGULAR))
-
-    def _columns(
-        self, record: Bytes, scratch: Bytes, spans: npt.NDArray[np.int32], lines: int
-    ) -> dict[str, pa.Array]:
-        """The spans of the regular lines as one string column a slot."""
-        slots, bits = len(self._slots), (lines + 7) // 8
-        bases = [scratch if name in self._inner else record for name in self._slots]
-        offsets = np.empty((slots, lines + 1), np.int32)
-        valid = np.zeros((slots, bits), np.uint8)
-        nulls, starts = np.empty(slots, np.int64), np.empty(slots, np.int64)
-        texts = np.empty(len(record) + len(scratch) + 16, np.uint8)
-        _library().paylog_columns(
-            (ctypes.c_void_p * slots)(*(base.ctypes.data for base in bases)),
-            (ctypes.c_int64 * slots)(*map(len, bases)),
-            _address(spans),
-            ctypes.c_int32(slots),
-            ctypes.c_int64(lines),
-            *(_address(array) for array in (offsets, valid, nulls, starts, texts)),
+    def scan(self, block: RecordBlock, at: int = 0, line: int = 0) -> Scanned:
+        """Lines of a block from byte ``at``, line number ``line`` on, as many as one batch takes."""
+        memory, progress = self._columns.memory(), self._progress(at, line)
+        full = self._scan(block.data, memory, progress)
+        while full >= 0 and not progress.rows and not progress.left:
+            self._columns.widen(full)
+            memory, progress = self._columns.memory(), self._progress(at, line)
+            full = self._scan(block.data, memory, progress)
+        columns = self._columns.arrays(memory, progress.rows)
+        if full >= 0:  # the next batch shall be a whole one
+            self._columns.widen(full)
+        row_lines, row_starts, *left = (
+            lines[: progress.rows if name.startswith("row") else progress.left]
+            for name, lines in self._lines.items()
         )
-        whole = pa.py_buffer(texts), pa.py_buffer(offsets), pa.py_buffer(valid)
-        return {
-            name: pa.StringArray.from_buffers(
-                lines,
-                whole[1].slice(4 * slot * (lines + 1), 4 * (lines + 1)),
-                whole[0].slice(int(starts[slot]), int(offsets[slot, lines])),
-                whole[2].slice(slot * bits, bits) if nulls[slot] else None,
-                int(nulls[slot]),
-            )
-            for slot, name in enumerate(self._slots)
-        }
+        return Scanned(
+            columns,
+            row_lines,
+            row_starts,
+            list(zip(*(lines.tolist() for lines in left), strict=True)),
+            progress.at,
+            progress.line,
+        )
+
+    def _progress(self, at: int, line: int) -> _Progress:
+        addresses = (lines.ctypes.data for lines in self._lines.values())
+        return _Progress(at, line, 0, 0, BATCH_ROWS, *addresses)
+
+    def _scan(self, data: bytes, memory: npt.NDArray[np.uint8], progress: _Progress) -> int:
+        """The slot that had no room for a text, or -1."""
+        native = library()
+        assert native is not None
+        columns = self._columns
+        slot: int = native.paylog_scan(
+            data,
+            ctypes.c_int64(len(data)),
+            self._nodes,
+            self._names,
+            address(self._unescaped.of(len(data) + _SPARE)),
+            address(memory),
+            columns.slots,
+            ctypes.c_int64(len(columns.slots)),
+            self._optional,
+            ctypes.c_int64(len(self._optional)),
+            ctypes.byref(progress),
+        )
+        return slot
 
 
-def _library() -> ctypes.CDLL:
-    found = library()
-    assert found is not None
-    return found
+def _optional(node: Node, needed: Set[str], inside: bool = False) -> set[int]:
+    """Identities of the nodes that a regular record may lack."""
+    inside = inside or not (node.required or node.slot in needed)
+    if inside and node.slot in needed:
+        raise ValueError(f"slot {node.slot!r} is required within a member that is not")
+    found = {id(node)} if inside else set()
+    return found.union(*(_optional(child, needed, inside) for child in node.children))
 
 
-def _address(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _flattened(nodes: list[Node], slots: list[str]) -> tuple[ctypes.Array[_Node], bytes]:
+def _flattened(nodes: list[Node], wanted: list[Node], needed: Set[str]) -> tuple[ctypes.Array[_Node], bytes]:
     """The tree as an array in the order of ``walk``, and the texts that it refers to."""
     index = {id(node): i for i, node in enumerate(nodes)}
+    slots = {id(node): i for i, node in enumerate(wanted)}
     flat = (_Node * len(nodes))()
     names = bytearray()
     for i, node in enumerate(nodes):
         key = node.key.encode()
         one = flat[i]
-        one.kind, one.accepts, one.required = node.kind, node.accepts, node.required
-        one.slot = slots.index(node.slot) if node.slot is not None else -1
+        one.kind, one.accepts = node.kind, node.accepts
+        one.required = node.required or node.slot in needed
+        one.slot = slots.get(id(node), -1)
         one.name_at, one.name_size = len(names), len(key)
         one.text_at, one.text_size = len(names) + len(key), len(node.text)
         names += key + node.text
