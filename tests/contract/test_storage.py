@@ -170,6 +170,17 @@ def test_reads_what_was_written(place: Place) -> None:
     assert max(map(len, read)) <= MEGABYTE
 
 
+@pytest.mark.parametrize("start", [1, MEGABYTE, 2 * MEGABYTE + 7, 3 * MEGABYTE + 5])
+def test_reads_from_a_byte(place: Place, start: int) -> None:
+    content = os.urandom(3 * MEGABYTE + 5)
+    place.put("log.bin", content)
+    item = place.storage.stat("log.bin")
+    with place.storage.open(item, start) as chunks:
+        assert b"".join(chunks) == content[start:]
+    with ReadAhead(place.storage, [item]) as source, source.open(item, start) as chunks:
+        assert b"".join(chunks) == content[start:]
+
+
 @pytest.mark.parametrize(
     "key", ["a b.json", "a+b.json", "100%.json", "%2F.json", "größe/日本.json", "a=1&b?.json", "x#y'\"~.json"]
 )

@@ -33,10 +33,12 @@ class Storage(Protocol):
         """The object as it is now."""
         ...
 
-    def open(self, item: CaptureObject) -> AbstractContextManager[Iterator[bytes]]:
+    def open(self, item: CaptureObject, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The stored bytes of exactly ``item.version`` in chunks of bounded size.
 
         Raises ``ObjectChanged`` (also half-way through) when the version is no longer that one.
+
+        :param start: bytes to leave out in front, as stored; at most ``item.size``.
         """
         ...
 
