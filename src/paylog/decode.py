@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from paylog.engines import engine
-from paylog.engines.documents import RecordBlock, record_blocks
+from paylog.engines.documents import RecordBlock
+from paylog.engines.tables import TableBlock
 from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
 from paylog.normalize import Normalizer, Place
@@ -61,9 +62,12 @@ class Decoder:
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
         place = Place(item, self.engine.variant(item))
         leftover = _Leftover()
-        for part in record_blocks(stream, self.logs.max_record_bytes):
+        for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
             if isinstance(part, Reject):
                 yield Block(self._empty, [part])
+                continue
+            if isinstance(part, TableBlock):
+                yield from self.normalizer.blocks(self.engine.decode(part, item), place)
                 continue
             yield from self._regular(part, leftover, place)
             if leftover.size > LEFTOVER_BYTES:
@@ -75,7 +79,7 @@ class Decoder:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
         found = self._scan(block)
         if found is None or self._scanner is None or not len(found.regular):
-            yield from self.normalizer.blocks(self.engine.decode(block), place)
+            yield from self.normalizer.blocks(self.engine.decode(block, place.item), place)
             return
         yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
         leftover.add(block, found.irregular.tolist())
@@ -83,11 +87,15 @@ class Decoder:
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
             return
-        decoded = self.engine.decode(leftover.block())
+        decoded = self.engine.decode(leftover.block(), place.item)
         places = leftover.positions
         decoded.rejects = [replace(r, position=places[r.position]) for r in decoded.rejects]
         for events in decoded.events:
             events.positions = [places[position] for position in events.positions]
+        for halves in decoded.halves:
+            halves.positions = [places[position] for position in halves.positions]
+        for flat in decoded.flat:
+            flat.events.positions = [places[position] for position in flat.events.positions]
         yield from self.normalizer.blocks(decoded, place)
 
     def _scan(self, block: RecordBlock) -> Scanned | None:

@@ -6,7 +6,7 @@ by one. Request and response rows are zipped, cast and given their identity, col
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from paylog.codecs import (
     Side,
     csv_body,
     json_template,
+    json_tensors,
     json_typed,
 )
 from paylog.codecs.body import Row, as_rows, is_text, rows_of
@@ -48,6 +49,11 @@ TRANSACTION_ID = "transaction_id"
 EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
 LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
 Indices = npt.NDArray[np.int64]
+_LEARN: tuple[Callable[[bytes, MediaType, Side], Any], ...] = (
+    json_template.learn,
+    json_tensors.learn,
+    json_typed.learn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,12 @@ class Normalizer:
         self._learned: dict[tuple[bool, MediaType], Any] = {}
 
     def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
-        """Blocks that account for every event and every reject of ``decoded``."""
-        if decoded.rejects or decoded.filtered:
-            yield Block(self._empty(), decoded.rejects, decoded.filtered)
+        """Blocks that account for every event, half and reject of ``decoded``."""
+        if decoded.rejects or decoded.filtered or decoded.halves:
+            yield Block(self._empty(), decoded.rejects, decoded.filtered, decoded.halves)
+        for flat in decoded.flat:
+            if which := len(flat.events.positions):
+                yield self._block(flat.events, np.arange(which), flat.requests, flat.responses, place)
         for events in decoded.events:
             if len(events.positions):
                 yield from self._blocks(events, place)
@@ -145,14 +154,14 @@ class Normalizer:
                 rows, odd = json_template.decode(bodies, learned, media, side)
             elif isinstance(learned, json_typed.Shape):
                 rows, odd = json_typed.decode(bodies, learned, media, side)
+            elif isinstance(learned, json_tensors.Form):
+                rows, odd = json_tensors.decode(bodies, learned, media, side)
             else:
                 rows, odd = None, np.ones(len(bodies), bool)
             if odd.sum() * 2 <= len(bodies):
                 break
             example = bodies[int(np.argmax(odd))]
-            self._learned[key] = json_template.learn(example, media, side) or json_typed.learn(
-                example, media, side
-            )
+            self._learned[key] = next(filter(None, (learn(example, media, side) for learn in _LEARN)), None)
         return rows, odd
 
     def _one_by_one(self, events: Events, which: Indices, place: Place) -> Iterator[Block]:
@@ -257,7 +266,7 @@ class Normalizer:
             "_object_id": pa.repeat(pa.scalar(0, pa.int64()), count),
             "_position": pa.array(positions),
             "_response_time": self._response_times(events, owners, faults),
-            "_timestamp_approximate": pa.repeat(pa.scalar(self.from_object_time), count),
+            "_timestamp_approximate": self._approximate(events, owners),
         }
         if events.transaction_ids is not None:
             columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
@@ -301,6 +310,12 @@ class Normalizer:
             missing = ~pc.fill_null(plausible, False).to_numpy(zero_copy_only=False)
             faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
         return times
+
+    def _approximate(self, events: Events, owners: Indices) -> pa.Array:
+        if isinstance(events.approximate, bool) or self.from_object_time:
+            flag = self.from_object_time or bool(events.approximate)
+            return pa.repeat(pa.scalar(flag), len(owners))
+        return pa.array(events.approximate[owners])
 
     def _headers(self, requests: Rows, events: Events, faults: Faults) -> None:
         """A CSV header that was scored as a row is not a payload record."""

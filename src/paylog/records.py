@@ -12,6 +12,8 @@ from paylog.errors import Reason
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from paylog.engines import Halves
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureObject:
@@ -51,12 +53,14 @@ class Block:
     """Some consecutive records of one object, normalized.
 
     ``records`` has the columns of ``ModelSchema.arrow_schema`` in that order; ``_object_id`` is
-    0 until load fills it in. ``filtered`` rows were left out on purpose (other variant, …).
+    0 until load fills it in. ``filtered`` rows were left out on purpose (other variant, …). ``halves`` are
+    no rows yet: load pairs them.
     """
 
     records: pa.RecordBatch
     rejects: Sequence[Reject] = ()
     filtered: int = 0
+    halves: Sequence[Halves] = ()
 
     @property
     def read(self) -> int:

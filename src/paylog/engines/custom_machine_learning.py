@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, MediaType, Side
-from paylog.engines import Decoded, Events
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
+from paylog.engines.tables import TableBlock
 from paylog.errors import Reason
 from paylog.native.pattern import Accepts, Pattern, wanted
 from paylog.native.pattern import record as pattern_of
@@ -43,14 +44,11 @@ class _Record(Struct, gc=False):
     asset_revision: str | None = None
 
 
-class CustomMachineLearning:
+class CustomMachineLearning(Engine):
     """Decoder of payload records and of flat scored rows."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
-
-    def variant(self, item: CaptureObject) -> str:
-        return ""
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
         """Request/response pairs of one row each; flat rows and others are left to ``decode``."""
@@ -71,7 +69,8 @@ class CustomMachineLearning:
         ordered = sorted(members, key=lambda name: order.get(name, len(order)))
         return Pattern(pattern_of([members[name] for name in ordered]), requests.slots, responses.slots)
 
-    def decode(self, block: RecordBlock) -> Decoded:
+    def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
+        assert isinstance(block, RecordBlock)
         records, positions, rejects = decode_envelopes(block, self._decoder)
         requests = [bytes(record.request) for record in records]
         responses = [bytes(record.response) for record in records]

@@ -129,7 +129,7 @@ def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(
-            patch("paylog.decode.record_blocks", partial(record_blocks, block_bytes=block_bytes))
+            patch("paylog.engines.documents.record_blocks", partial(record_blocks, block_bytes=block_bytes))
         )
         if path is not Path.NATIVE:
             stack.enter_context(patch("paylog.decode.library", lambda: None))
