@@ -1,21 +1,24 @@
-"""Capture objects that are tables (CSV, Parquet, Delta) → blocks of rows, in bounded memory."""
+"""Capture objects that are tables (CSV, Parquet): blocks of rows that are columns already."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 
 @dataclass(slots=True)
 class TableBlock:
-    """Consecutive rows of one object that are columns already.
+    """Some rows of one object, in their order.
 
-    :param first: position of the first row in its object.
-    :param raw: the row of an index as the object holds it, or as a JSON record; for quarantine.
+    :param table: columns as the object has them; CSV: all strings, null for an unquoted empty cell.
+    :param positions: of each row in its object (CSV: its line from 0, the header's included).
+    :param raw: the row of an index as the object holds it (CSV), or as a JSON record; for quarantine.
     """
 
     table: pa.Table
-    first: int
+    positions: npt.NDArray[np.int64]
     raw: Callable[[int], bytes]
