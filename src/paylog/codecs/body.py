@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
 from paylog.codecs.csv_body import csv_rows
+from paylog.codecs.tensors import tensor_rows
 from paylog.errors import Reason, RejectedRecord
 
 Token = str | None | list[Any]
@@ -144,7 +145,8 @@ def _csv(body: bytes, side: Side) -> list[Row]:
 def rows_in(document: Any, side: Side) -> list[Row]:
     """Rows of a parsed JSON body, whatever its shape."""
     try:
-        table = list(_table(document))
+        tensors = tensor_rows(document, side)
+        table = list(_table(document)) if tensors is None else tensors
     except RecursionError:
         raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
     try:

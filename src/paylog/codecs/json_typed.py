@@ -23,7 +23,7 @@ from paylog.errors import RejectedRecord
 _EXACT = 2**53
 _UNFIT = re.compile(r'["\\\x00-\x1f]')
 _ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
-_FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def decode(bodies: Bodies, shape: Shape, media: MediaType, side: Side) -> tuple[
             decoded = shape.together.decode(b"[" + b",".join(bodies) + b"]")
         else:  # a body that is no whole JSON document must not be completed by the next one
             decoded = list(map(shape.decoder.decode, bodies))
-    except _FAILURES:
+    except FAILURES:
         decoded = [_alone(body, shape) for body in bodies]
     if shape.fields is not None:
         decoded = [one if one is not None and one.fields == shape.fields else None for one in decoded]
@@ -135,7 +135,7 @@ def decode(bodies: Bodies, shape: Shape, media: MediaType, side: Side) -> tuple[
 def _alone(body: bytes, shape: Shape) -> Any:
     try:
         return shape.decoder.decode(body)
-    except _FAILURES:
+    except FAILURES:
         return None
 
 
@@ -147,13 +147,13 @@ def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
     else:
         cells = zip(*rows, strict=True) if rows else [[] for _ in shape.names]
     return {
-        name: _typed(column, types[name])
+        name: typed_array(column, types[name])
         for name, column in zip(shape.names, cells, strict=True)
         if name in types
     }
 
 
-def _typed(cells: Any, kind: Any) -> pa.Array:
+def typed_array(cells: Any, kind: Any) -> pa.Array:
     if kind == list[float]:
         return _vectors(cells)
     if kind in _ARROW_TYPES:
