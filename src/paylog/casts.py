@@ -127,6 +127,8 @@ def _booleans(tokens: pa.Array) -> Cast:
 
 def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
+    if pa.types.is_timestamp(tokens.type):
+        return _typed_timestamps(tokens, zone)
     if not pa.types.is_string(tokens.type):
         return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
     if (times := _zoned(tokens)) is not None:
@@ -138,6 +140,14 @@ def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     parsed = [_timestamp(cell, zone) for cell in cells]
     bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
     return pa.array(parsed, TIMESTAMP), _any(bad)
+
+
+def _typed_timestamps(times: pa.Array, zone: ZoneInfo | None) -> Cast:
+    if times.type.tz is None and zone is not None:
+        times = pc.assume_timezone(times, str(zone), ambiguous="earliest", nonexistent="latest")
+    if times.type.tz is None:
+        return pa.nulls(len(times), TIMESTAMP), _any(_mask(pc.is_valid(times)))
+    return times.cast(TIMESTAMP, safe=False), None
 
 
 def _zoned(texts: pa.Array) -> pa.Array | None:

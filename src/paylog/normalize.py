@@ -287,19 +287,18 @@ class Normalizer:
         return times
 
     def _row_ids(self, events: Events, owners: Indices, numbers: Indices | None, place: Place) -> pa.Array:
-        item = place.item
-        given = events.event_ids
-        if isinstance(given, pa.Array):
-            if not given.null_count and pc.min(pc.binary_length(given)).as_py():
-                return pc.binary_join_element_wise(given, "1", "-")
-            given = given.to_pylist()
-        ids = [
-            given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])
-            for i in owners.tolist()
-        ]
-        if not events.row_ids:
-            ids = identity.scoring_ids(ids, None if numbers is None else numbers.tolist())
-        return pa.array(ids, pa.string())
+        given = _picked(events.event_ids, owners, pa.string())
+        if given.null_count or not pc.min(pc.binary_length(given)).as_py():
+            item = place.item
+            ids = [
+                one or identity.event_id_at(item.uri, item.version, int(events.positions[i]))
+                for one, i in zip(given.to_pylist(), owners.tolist(), strict=True)
+            ]
+            given = pa.array(ids, pa.string())
+        if events.row_ids:
+            return given
+        suffixes = pa.scalar("1") if numbers is None else pa.array(numbers).cast(pa.string())
+        return pc.binary_join_element_wise(given, suffixes, "-")
 
     def _times(self, events: Events, owners: Indices, place: Place, faults: Faults) -> pa.Array:
         if self.from_object_time:
