@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
 from paylog.codecs.csv_body import csv_rows
+from paylog.codecs.seldon_body import Table, inner_document, is_seldon_message, seldon_rows
 from paylog.codecs.tensors import tensor_rows
 from paylog.errors import Reason, RejectedRecord
 
@@ -145,14 +146,23 @@ def _csv(body: bytes, side: Side) -> list[Row]:
 def rows_in(document: Any, side: Side) -> list[Row]:
     """Rows of a parsed JSON body, whatever its shape."""
     try:
-        tensors = tensor_rows(document, side)
-        table = list(_table(document)) if tensors is None else tensors
+        if is_seldon_message(document, side) and (inner := inner_document(document)) is not None:
+            return rows_in(load_json(inner) if isinstance(inner, str) else inner, side)
+        table = _engines_own(document, side)
+        table = list(_table(document)) if table is None else table
     except RecursionError:
         raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
     try:
         return [_row(names, cells, side) for names, cells in table]
     except RejectedRecord as error:
         raise RejectedRecord(error.reason, error.column, len(table)) from None
+
+
+def _engines_own(document: Any, side: Side) -> Table | None:
+    """Rows of a body in a protocol that says itself what is what."""
+    if (table := tensor_rows(document, side)) is not None:
+        return table
+    return seldon_rows(document) if is_seldon_message(document, side) else None
 
 
 def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:

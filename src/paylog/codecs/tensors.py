@@ -18,7 +18,7 @@ from paylog.codecs import Side
 from paylog.errors import Reason, RejectedRecord
 
 HOLDERS = ("inputs", "outputs")
-Row = tuple[tuple[str, ...] | None, list[Any]]
+Row = tuple[tuple[str, ...] | None, Any]
 
 
 @dataclass(frozen=True, slots=True)
