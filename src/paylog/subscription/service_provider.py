@@ -24,6 +24,28 @@ class ServiceProvider(StrEnum):
         "paylog.engines.amazon_sagemaker:AmazonSageMaker",
         "%Y/%m/%d/%H/",
     )
+    KSERVE = ("kserve", "paylog.engines.kserve:KServe", "")
+    SELDON = ("seldon", "paylog.engines.seldon:Seldon", "")
+    BENTOML = ("bentoml", "paylog.engines.bentoml:BentoML", "")
+    WATSON_MACHINE_LEARNING = (
+        "watson_machine_learning",
+        "paylog.engines.watson_machine_learning:WatsonMachineLearning",
+        "",
+    )
+    FILES = ("files", "paylog.engines.files:Files", "")
+    DATABRICKS = ("databricks", "paylog.engines.mlflow:InferenceTable", "")
+    MLFLOW = ("mlflow", "paylog.engines.mlflow:InferenceTable", "")
+    VERTEX_AI = ("vertex_ai", "paylog.engines.vertex_ai:VertexAI", "")
+    SPSS = (
+        "spss_collaboration_and_deployment_services",
+        "paylog.engines.spss:SPSS",
+        "",
+    )
+    AMAZON_SAGEMAKER_BATCH = (
+        "amazon_sagemaker_batch",
+        "paylog.engines.amazon_sagemaker_batch:AmazonSageMakerBatch",
+        "",
+    )
 
     def __new__(cls, name: str, engine: str, layout: str) -> Self:
         member = str.__new__(cls, name)

@@ -1,0 +1,141 @@
+"""Seldon Core v1: documents of its request logger in Elasticsearch, exported, or its CloudEvents.
+
+A document holds both sides of one row (``_id`` = request id, of a batch ``<request id>-item-<i>``;
+``_source.request`` and ``.response`` with ``elements`` by name and ``instance`` by position). A
+CloudEvent holds one side; both have the same ``requestid``, but not the same ``id``, and each node of
+an inference graph logs its own (``modelid``). Source: seldon-core 1.9 and 1.13, request logger and executor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw, Struct
+
+from paylog.codecs import CHECKED_JSON
+from paylog.engines import Decoded, Engine, Events
+from paylog.engines.cloud_events import CloudEvent, Message, body_of, halves, key_of, side_of
+from paylog.engines.documents import RecordBlock
+from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.tables import TableBlock
+from paylog.errors import Reason, RejectedRecord
+from paylog.records import CaptureObject, Reject
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
+
+_ITEM = re.compile(r"(.*)-item-(\d{1,9})", re.DOTALL)
+
+
+class _Part(Struct, gc=False):
+    elements: Raw = msgspec.field(default_factory=Raw)
+    instance: Raw = msgspec.field(default_factory=Raw)
+    payload: Raw = msgspec.field(default_factory=Raw)
+    time: str | None = msgspec.field(default=None, name="ce-time")
+
+
+class _Document(Struct, gc=False):
+    request: _Part | None = None
+    response: _Part | None = None
+    request_id: str | None = msgspec.field(default=None, name="RequestId")
+    time: str | None = msgspec.field(default=None, name="@timestamp")
+
+
+class _Record(CloudEvent, gc=False, kw_only=True):
+    document_id: str | None = msgspec.field(default=None, name="_id")
+    source: _Document | None = msgspec.field(default=None, name="_source")
+
+
+class Seldon(Engine):
+    """Decoder of exported documents and of CloudEvents."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._decoder = msgspec.json.Decoder(_Record)
+
+    def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
+        assert isinstance(block, RecordBlock)
+        records, positions, rejects = decode_envelopes(block, self._decoder)
+        decoded, lines = Decoded(rejects=rejects), block.records()
+        rows: list[_Row] = []
+        messages: list[Message] = []
+        for i, (position, record) in enumerate(zip(positions, records, strict=True)):
+            try:
+                if record.source is not None:
+                    rows.append(_row(i, record.document_id, record.source))
+                elif message := _message(i, position, record):
+                    messages.append(message)
+                else:
+                    decoded.filtered += 1
+            except RejectedRecord as error:
+                decoded.rejects.append(Reject(position, error.reason, lines[position - block.first]))
+        if rows:
+            decoded.events.append(_events(rows, positions, block))
+        decoded.halves = halves(messages, item, lambda i: lines[positions[i] - block.first])
+        return decoded
+
+
+class _Row(Struct, gc=False):
+    """One document. ``at`` is the index of its record in the block."""
+
+    at: int
+    row_id: str
+    time: str | None
+    request: bytes
+    response: bytes
+
+
+def _row(at: int, document_id: str | None, document: _Document) -> _Row:
+    """Raises RejectedRecord where a side or the id is missing."""
+    if document.request is None or (request := _body(document.request)) is None:
+        raise RejectedRecord(Reason.MISSING_REQUEST)
+    if document.response is None or (response := _body(document.response)) is None:
+        raise RejectedRecord(Reason.MISSING_RESPONSE)
+    time = document.time or document.request.time
+    return _Row(at, _row_id(document_id or document.request_id), time, request, response)
+
+
+def _row_id(document_id: str | None) -> str:
+    """``<request id>-<n>``, n from 1: the documents of a batch are numbered from 0, a single one is not."""
+    if not document_id:
+        raise RejectedRecord(Reason.MALFORMED_RECORD)
+    item = _ITEM.fullmatch(document_id)
+    return f"{item[1]}-{int(item[2]) + 1}" if item else f"{document_id}-1"
+
+
+def _body(part: _Part) -> bytes | None:
+    """One row: by name if the logger knew the names, else by position; else the body as it was."""
+    if (elements := bytes(part.elements))[:1] == b"{" and elements != b"{}":
+        return elements
+    if (instance := bytes(part.instance)) and instance != b"null":
+        return b'{"instances":[' + instance + b"]}"
+    payload = bytes(part.payload)
+    return payload if payload[:1] == b"{" else None
+
+
+def _events(rows: list[_Row], positions: Sequence[int], block: RecordBlock) -> Events:
+    places = [positions[row.at] for row in rows]
+    return Events(
+        positions=places,
+        event_ids=[row.row_id for row in rows],
+        timestamps=[row.time for row in rows],
+        requests=[row.request for row in rows],
+        responses=[row.response for row in rows],
+        request_type=CHECKED_JSON,
+        response_type=CHECKED_JSON,
+        raw=lambda i: block.records()[places[i] - block.first],
+        row_ids=True,
+    )
+
+
+def _message(at: int, position: int, record: _Record) -> Message | None:
+    """One side of an event; None for what is no scoring. Raises RejectedRecord."""
+    if record.headers:
+        record.read_headers()
+    side = side_of(record.type)
+    if side is None:
+        return None
+    body, media = body_of(record.content(), record.datacontenttype, side)
+    return Message(at, position, side, key_of(record.requestid, record.modelid), body, media, record.time)
