@@ -63,6 +63,10 @@ class S3Gateway:
             return 403, "AccessDenied"
         return None
 
+    def address_of(self, path: str) -> str:
+        """Path and query that the upstream gets for those of a request."""
+        return path
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -108,7 +112,8 @@ def _handler(gateway: S3Gateway) -> type[BaseHTTPRequestHandler]:
         def _forward(self, body: bytes) -> None:
             upstream = http.client.HTTPConnection(*gateway.upstream)
             try:
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                address = gateway.address_of(self.path)
+                upstream.putrequest(self.command, address, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():  # with the Host that was signed
                     upstream.putheader(name, value)
                 upstream.endheaders(body or None)
