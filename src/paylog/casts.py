@@ -147,7 +147,9 @@ def _typed_timestamps(times: pa.Array, zone: ZoneInfo | None) -> Cast:
         times = pc.assume_timezone(times, str(zone), ambiguous="earliest", nonexistent="latest")
     if times.type.tz is None:
         return pa.nulls(len(times), TIMESTAMP), _any(_mask(pc.is_valid(times)))
-    return times.cast(TIMESTAMP, safe=False), None
+    instants = times.cast(TIMESTAMP, safe=False)
+    plausible = pc.and_(pc.greater_equal(instants, _FIRST), pc.less_equal(instants, _LAST))
+    return _masked(instants, plausible, lambda kept: kept)
 
 
 def _zoned(texts: pa.Array) -> pa.Array | None:

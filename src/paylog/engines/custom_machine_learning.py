@@ -15,13 +15,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, MediaType, Side
+from paylog.codecs.body import load_json
 from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
 from paylog.engines.tables import TableBlock
-from paylog.errors import Reason
-from paylog.native.pattern import Accepts, Pattern, wanted
+from paylog.errors import Reason, RejectedRecord
+from paylog.native.pattern import MAX_MEMBERS, Accepts, Pattern, absent, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -32,6 +33,12 @@ _BODY_STARTS = {b"{", b"["}
 _NULL = b"null"
 _TEXT = Accepts.TEXT | Accepts.NONE
 _NUMBER = Accepts.NUMBER | Accepts.NONE
+_ENVELOPE = (
+    wanted("event_id", _TEXT, "scoring_id", required=False),
+    wanted("timestamp", _TEXT, "scoring_timestamp", required=False),
+    wanted("response_time", _NUMBER, "response_time", required=False),
+    wanted("revision", _TEXT, "asset_revision", required=False),
+)
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -51,23 +58,29 @@ class CustomMachineLearning(Engine):
         self._decoder = msgspec.json.Decoder(_Record)
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
-        """Request/response pairs of one row each; flat rows and others are left to ``decode``."""
+        """Request/response pairs of one row each, and flat rows; others are left to ``decode``."""
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             raw = _MEMBERS.decode(record)
-            members = {
-                "scoring_id": wanted("event_id", _TEXT, "scoring_id", required=False),
-                "scoring_timestamp": wanted("timestamp", _TEXT, "scoring_timestamp", required=False),
-                "request": requests.of_json(bytes(raw["request"]), "request"),
-                "response": responses.of_json(bytes(raw["response"]), "response"),
-                "response_time": wanted("response_time", _NUMBER, "response_time", required=False),
-                "asset_revision": wanted("revision", _TEXT, "asset_revision", required=False),
-            }
-        except (NoPattern, KeyError, *FAILURES):
+            flat = not ({"request", "response"} & set(raw))
+            if flat:
+                document = load_json(record)
+                sides = [*requests.of_members(document), *responses.of_members(document)]
+                sides += [absent("request"), absent("response")]
+            else:
+                sides = [
+                    requests.of_json(bytes(raw["request"]), "request"),
+                    responses.of_json(bytes(raw["response"]), "response"),
+                ]
+        except (NoPattern, RejectedRecord, KeyError, *FAILURES):
             return None
+        members = {node.key: node for node in (*_ENVELOPE, *sides)}
         order = {name: i for i, name in enumerate(raw)}
         ordered = sorted(members, key=lambda name: order.get(name, len(order)))
-        return Pattern(pattern_of([members[name] for name in ordered]), requests.slots, responses.slots)
+        if len(ordered) > MAX_MEMBERS:
+            return None
+        root = pattern_of([members[name] for name in ordered])
+        return Pattern(root, requests.slots, responses.slots, row_ids=flat)
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         assert isinstance(block, RecordBlock)

@@ -42,6 +42,15 @@ class SidePattern:
             raise NoPattern
         return node
 
+    def of_members(self, document: Mapping[str, Any]) -> tuple[Node, ...]:
+        """Members of an object that holds the row by name, and those that must stay away from it."""
+        if set(document) & (set(NESTING) - set(self.side.wanted)):
+            raise NoPattern
+        members = self._named(document, "").children
+        if not set(self.side.required) <= set(self.slots) or not self.slots:
+            raise NoPattern
+        return members
+
     def of_csv(self, key: str) -> Node:
         """A string that holds one line of CSV."""
         children = [self._cell(name, None) for name in self.side.positional]

@@ -67,12 +67,14 @@ class Pattern:
     :param requests: request column → its slots (several for a vector of numbers).
     :param responses: likewise.
     :param request_csv: the request is CSV, which may hold a header.
+    :param row_ids: the event id names a single row.
     """
 
     root: Node
     requests: Mapping[str, tuple[str, ...]]
     responses: Mapping[str, tuple[str, ...]]
     request_csv: bool = False
+    row_ids: bool = False
 
 
 MAX_MEMBERS = 64

@@ -77,6 +77,10 @@ class Logs(Section):
     variant: Text | None = Field(
         default=None, description="SageMaker only: load this production variant and filter the others out."
     )
+    columns: tuple[Text, ...] = Field(
+        default=(),
+        description="Columns of CSV files without a header, in order. Left out: the model schema's fields.",
+    )
     lookback: Duration = Field(
         default=timedelta(hours=24),
         description="How far back a run lists again to find late objects, like 24h.",
