@@ -171,6 +171,14 @@ def test_provider_info_is_valid_and_names_classes_that_exist() -> None:
         assert hook.hook_name == kind["hook-name"]
 
 
+def test_another_providers_own_form_is_left_to_it(monkeypatch) -> None:
+    from paylog.airflow import connection_types
+
+    monkeypatch.setattr(connection_types, "_installed", lambda provider: provider.endswith("-amazon"))
+    kinds = [kind["connection-type"] for kind in connection_types.connection_types()]
+    assert kinds == ["ibm_cos", "paylog_folder", "wasb", "google_cloud_platform"]
+
+
 def test_a_password_field_is_declared_as_one() -> None:
     from paylog.airflow.provider import get_provider_info
 
