@@ -5,14 +5,15 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from paylog.engines import engine
+from paylog.engines import Decoded, Events, engine
 from paylog.engines.documents import RecordBlock
 from paylog.engines.tables import TableBlock
+from paylog.errors import Reason
 from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
 from paylog.normalize import Normalizer, Place
@@ -61,13 +62,21 @@ class Decoder:
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
         place = Place(item, self.engine.variant(item))
+        for block in self._blocks(stream, item, place):
+            yield self._with_halves(block, item, place.variant) if block.halves else block
+
+    def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
+        """Blocks of the events that pairs of halves made; their positions are not looked into."""
+        return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
+
+    def _blocks(self, stream: Iterator[bytes], item: CaptureObject, place: Place) -> Iterator[Block]:
         leftover = _Leftover()
         for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
             if isinstance(part, Reject):
                 yield Block(self._empty, [part])
                 continue
             if isinstance(part, TableBlock):
-                yield from self.normalizer.blocks(self.engine.decode(part, item), place)
+                yield from self.normalizer.blocks(self._decode(part, place), place)
                 continue
             yield from self._regular(part, leftover, place)
             if leftover.size > LEFTOVER_BYTES:
@@ -79,7 +88,7 @@ class Decoder:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
         found = self._scan(block)
         if found is None or self._scanner is None or not len(found.regular):
-            yield from self.normalizer.blocks(self.engine.decode(block, place.item), place)
+            yield from self.normalizer.blocks(self._decode(block, place), place)
             return
         yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
         leftover.add(block, found.irregular.tolist())
@@ -87,7 +96,7 @@ class Decoder:
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
             return
-        decoded = self.engine.decode(leftover.block(), place.item)
+        decoded = self._decode(leftover.block(), place)
         places = leftover.positions
         decoded.rejects = [replace(r, position=places[r.position]) for r in decoded.rejects]
         for events in decoded.events:
@@ -97,6 +106,27 @@ class Decoder:
         for flat in decoded.flat:
             flat.events.positions = [places[position] for position in flat.events.positions]
         yield from self.normalizer.blocks(decoded, place)
+
+    def _decode(self, block: RecordBlock | TableBlock, place: Place) -> Decoded:
+        assert place.item is not None
+        return self.engine.decode(block, place.item)
+
+    def _with_halves(self, block: Block, item: CaptureObject, variant: str) -> Block:
+        """The block with what halves need to be paired far from their object; keyless ones are rejects."""
+        rejects = list(block.rejects)
+        kept = []
+        for halves in block.halves:
+            keys = halves.keys if isinstance(halves.keys, list) else halves.keys.to_pylist()
+            if keyless := [i for i, key in enumerate(keys) if not key]:
+                rejects += [
+                    Reject(int(halves.positions[i]), Reason.MALFORMED_RECORD, halves.raw(i)) for i in keyless
+                ]
+                halves = halves.of([i for i, key in enumerate(keys) if key])
+            if self.normalizer.from_object_time:
+                times = [item.last_modified.isoformat()] * len(halves.positions)
+                halves = replace(halves, timestamps=times)
+            kept.append(replace(halves, variant=variant))
+        return replace(block, rejects=rejects, halves=kept)
 
     def _scan(self, block: RecordBlock) -> Scanned | None:
         if library() is None or not 0 < len(block.data) <= MOST_SCANNED:

@@ -58,9 +58,12 @@ _LEARN: tuple[Callable[[bytes, MediaType, Side], Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the events at hand come from: they are not the same record from another place."""
+    """Where the events at hand come from: they are not the same record from another place.
 
-    item: CaptureObject
+    :param item: None for pairs, whose halves come from several objects and bring id and time.
+    """
+
+    item: CaptureObject | None
     variant: str
 
 
@@ -112,6 +115,7 @@ class Normalizer:
             transaction_ids=columns.get("transaction_id"),
             response_times=columns.get("response_time"),
             revisions=columns.get("revision"),
+            row_ids=pattern.row_ids,
         )
         requests, responses = (
             Rows({name: _joined(columns, slots, name in side.arrays) for name, slots in found.items()}, count)
@@ -267,6 +271,8 @@ class Normalizer:
             "_position": pa.array(positions),
             "_response_time": self._response_times(events, owners, faults),
             "_timestamp_approximate": self._approximate(events, owners),
+            "_partner_id": pa.nulls(count, pa.int64()),
+            "_partner_position": pa.nulls(count, pa.int64()),
         }
         if events.transaction_ids is not None:
             columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
@@ -287,11 +293,11 @@ class Normalizer:
         return times
 
     def _row_ids(self, events: Events, owners: Indices, numbers: Indices | None, place: Place) -> pa.Array:
-        given = _picked(events.event_ids, owners, pa.string())
+        given: Any = _picked(events.event_ids, owners, pa.string())
         if given.null_count or not pc.min(pc.binary_length(given)).as_py():
-            item = place.item
+            uri, version = (place.item.uri, place.item.version) if place.item else ("", "")
             ids = [
-                one or identity.event_id_at(item.uri, item.version, int(events.positions[i]))
+                one or identity.event_id_at(uri, version, int(events.positions[i]))
                 for one, i in zip(given.to_pylist(), owners.tolist(), strict=True)
             ]
             given = pa.array(ids, pa.string())
@@ -301,7 +307,7 @@ class Normalizer:
         return pc.binary_join_element_wise(given, suffixes, "-")
 
     def _times(self, events: Events, owners: Indices, place: Place, faults: Faults) -> pa.Array:
-        if self.from_object_time:
+        if self.from_object_time and place.item is not None:
             return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
         times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
         plausible = pc.and_(pc.greater_equal(times, EARLIEST), pc.less(times, LATEST))

@@ -69,6 +69,8 @@ def test_columns_in_the_order_of_openscale(path: Path) -> None:
             "_transaction_id",
             "_response_time",
             "_timestamp_approximate",
+            "_partner_id",
+            "_partner_position",
         ),
     ]
 

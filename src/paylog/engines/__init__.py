@@ -9,7 +9,7 @@ apart), or into *flat* rows, which are columns already. One module an engine, fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -82,6 +82,7 @@ class Halves:
     :param bodies: undecoded, as in ``Events``.
     :param timestamps: scoring time as the engine wrote it, None where this side has none.
     :param row_ids: whether a key already names a single row (no ``-<n>`` is appended).
+    :param variant: filled in by the decoder; equal keys of different variants do not pair.
     """
 
     side: HalfSide
@@ -96,6 +97,29 @@ class Halves:
     revisions: Texts | None = None
     row_ids: bool = False
     approximate: Mask | bool = False
+    variant: str = ""
+
+    def of(self, which: Sequence[int]) -> Halves:
+        """Only the halves of these indices."""
+
+        def chosen(values: Texts | None) -> Texts | None:
+            if values is None or isinstance(values, list):
+                return values and [values[i] for i in which]
+            return values.take(list(which))
+
+        mask, raw = self.approximate, self.raw
+        return replace(
+            self,
+            positions=[int(self.positions[i]) for i in which],
+            keys=chosen(self.keys),
+            bodies=[self.bodies[i] for i in which],
+            raw=lambda i: raw(which[i]),
+            timestamps=chosen(self.timestamps),
+            transaction_ids=chosen(self.transaction_ids),
+            response_times=chosen(self.response_times),
+            revisions=chosen(self.revisions),
+            approximate=mask if isinstance(mask, bool) else mask[list(which)],
+        )
 
 
 @dataclass(slots=True)
