@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
 from paylog.codecs.csv_body import csv_rows
+from paylog.codecs.mlflow_body import mlflow_rows
 from paylog.codecs.seldon_body import Table, inner_document, is_seldon_message, seldon_rows
 from paylog.codecs.tensors import tensor_rows
 from paylog.errors import Reason, RejectedRecord
@@ -162,7 +163,9 @@ def _engines_own(document: Any, side: Side) -> Table | None:
     """Rows of a body in a protocol that says itself what is what."""
     if (table := tensor_rows(document, side)) is not None:
         return table
-    return seldon_rows(document) if is_seldon_message(document, side) else None
+    if is_seldon_message(document, side):
+        return seldon_rows(document)
+    return mlflow_rows(document, side)
 
 
 def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:
