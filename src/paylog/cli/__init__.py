@@ -1,4 +1,4 @@
-"""The command line: ``paylog check | schema | plan | run | status | quarantine``."""
+"""The command line: ``paylog check | schema | plan | run | status | quarantine | engines | inspect``."""
 
 from paylog.cli.app import main
 

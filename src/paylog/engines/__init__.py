@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +150,10 @@ class Decoded:
 
 class Engine(Protocol):
     """Decoder of one service provider's capture objects. Inherit it; ``decode`` is what must be written."""
+
+    signs: ClassVar[tuple[frozenset[str], ...]] = ()
+    """Members or columns, nested ones with a dot, that records of this engine have: ``paylog inspect``
+    takes the engine with the largest set that a record has whole."""
 
     def variant(self, item: CaptureObject) -> str:
         """Part of a record's identity that only the object's path tells (``""`` if none does)."""
