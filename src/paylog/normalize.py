@@ -29,11 +29,14 @@ from paylog.codecs import (
     Rows,
     Side,
     csv_body,
+    json_columns,
+    json_rows,
     json_template,
     json_tensors,
     json_typed,
 )
 from paylog.codecs.body import Row, as_rows, is_text, rows_of
+from paylog.codecs.json_scanned import BodyScanner
 from paylog.engines import Decoded, Events
 from paylog.engines.documents import RecordBlock
 from paylog.errors import Reason, RejectedRecord
@@ -49,11 +52,9 @@ TRANSACTION_ID = "transaction_id"
 EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
 LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
 Indices = npt.NDArray[np.int64]
-_LEARN: tuple[Callable[[bytes, MediaType, Side], Any], ...] = (
-    json_template.learn,
-    json_tensors.learn,
-    json_typed.learn,
-)
+_Decode = Callable[[Bodies, MediaType, Side], tuple[Rows | None, Mask]]
+_CODECS: tuple[Any, ...] = (json_template, json_tensors, json_rows, json_columns, json_typed)
+"""Bulk codecs of JSON: each learns a shape from an example, or not, and decodes what has that shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Normalizer:
             types=(*((f.name, strict_type(f.type)) for f in self.inputs), (TRANSACTION_ID, str)),
         )
         self._learned: dict[tuple[bool, MediaType], Any] = {}
+        self._scanners = {True: BodyScanner(self.request), False: BodyScanner(self.response)}
 
     def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
         """Blocks that account for every event, half and reject of ``decoded``."""
@@ -118,7 +120,13 @@ class Normalizer:
             row_ids=pattern.row_ids,
         )
         requests, responses = (
-            Rows({name: _joined(columns, slots, name in side.arrays) for name, slots in found.items()}, count)
+            Rows(
+                {
+                    name: json_rows.joined(columns, slots, name in side.arrays)
+                    for name, slots in found.items()
+                },
+                count,
+            )
             for side, found in ((self.request, pattern.requests), (self.response, pattern.responses))
         )
         return self._block(events, np.arange(count), requests, responses, place)
@@ -127,23 +135,42 @@ class Normalizer:
         return pa.RecordBatch.from_pylist([], schema=self.schema.arrow_schema)
 
     def _blocks(self, events: Events, place: Place) -> Iterator[Block]:
-        requests, odd_requests = self._bulk(events.requests, events.request_type, self.request)
-        responses, odd_responses = self._bulk(events.responses, events.response_type, self.response)
-        odd = odd_requests | odd_responses
-        if requests is not None and responses is not None:
-            requests = requests.of_bodies(~odd[~odd_requests])
-            responses = responses.of_bodies(~odd[~odd_responses])
-            which = np.flatnonzero(~odd)
-            if requests.counts is not None or responses.counts is not None:
-                counts = requests.row_counts()
-                unequal = (counts != responses.row_counts()) | (counts == 0)
-                requests, responses = requests.of_bodies(~unequal), responses.of_bodies(~unequal)
-                odd[which[unequal]] = True
-                which = which[~unequal]
+        which = np.arange(len(events.positions))
+        for decode in (self._native, self._bulk):
             if len(which):
-                yield self._block(events, which, requests, responses, place)
-        if odd.any():
-            yield from self._one_by_one(events, np.flatnonzero(odd), place)
+                block, which = self._together(events, which, decode, place)
+                if block:
+                    yield block
+        if len(which):
+            yield from self._one_by_one(events, which, place)
+
+    def _together(
+        self, events: Events, which: Indices, decode: _Decode, place: Place
+    ) -> tuple[Block | None, Indices]:
+        """The block of those of ``which`` whose sides both are regular, and the others."""
+        whole = len(which) == len(events.positions)
+        given, taken = (
+            bodies if whole else [bodies[i] for i in which] for bodies in (events.requests, events.responses)
+        )
+        requests, odd_requests = decode(given, events.request_type, self.request)
+        responses, odd_responses = decode(taken, events.response_type, self.response)
+        if requests is None or responses is None:
+            return None, which
+        odd = odd_requests | odd_responses
+        requests = requests.of_bodies(~odd[~odd_requests])
+        responses = responses.of_bodies(~odd[~odd_responses])
+        if requests.counts is not None or responses.counts is not None:
+            counts = requests.row_counts()
+            unequal = (counts != responses.row_counts()) | (counts == 0)
+            requests, responses = requests.of_bodies(~unequal), responses.of_bodies(~unequal)
+            odd[np.flatnonzero(~odd)[unequal]] = True
+        if odd.all():
+            return None, which
+        return self._block(events, which[~odd], requests, responses, place), which[odd]
+
+    def _native(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
+        """Rows of the regular bodies by the native scanner, and which ones were irregular."""
+        return self._scanners[side is self.request].rows(bodies, media)
 
     def _bulk(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
         """Rows of the regular bodies, and which ones were irregular."""
@@ -153,19 +180,13 @@ class Normalizer:
             return csv_body.decode(bodies, side)
         key = side is self.request, media
         for _ in range(2):
-            learned = self._learned.get(key)
-            if isinstance(learned, json_template.Template):
-                rows, odd = json_template.decode(bodies, learned, media, side)
-            elif isinstance(learned, json_typed.Shape):
-                rows, odd = json_typed.decode(bodies, learned, media, side)
-            elif isinstance(learned, json_tensors.Form):
-                rows, odd = json_tensors.decode(bodies, learned, media, side)
-            else:
-                rows, odd = None, np.ones(len(bodies), bool)
+            decode, shape = self._learned.get(key) or (None, None)
+            rows, odd = decode(bodies, shape, media, side) if decode else (None, np.ones(len(bodies), bool))
             if odd.sum() * 2 <= len(bodies):
                 break
             example = bodies[int(np.argmax(odd))]
-            self._learned[key] = next(filter(None, (learn(example, media, side) for learn in _LEARN)), None)
+            shapes = ((codec.decode, codec.learn(example, media, side)) for codec in _CODECS)
+            self._learned[key] = next((known for known in shapes if known[1]), None)
         return rows, odd
 
     def _one_by_one(self, events: Events, which: Indices, place: Place) -> Iterator[Block]:
@@ -350,15 +371,6 @@ class Normalizer:
         if declared.required and column.null_count:
             faults.add(column.is_null().to_numpy(zero_copy_only=False), Reason.NULL_VALUE, declared.name)
         return column
-
-
-def _joined(columns: dict[str, pa.Array], slots: tuple[str, ...], vector: bool) -> pa.Array:
-    """A column of scalars as it is; the slots of a vector put together."""
-    if not vector:
-        return columns[slots[0]]
-    values = np.stack([pc.cast(columns[slot], pa.float64()).to_numpy() for slot in slots], axis=1)
-    offsets = np.arange(0, values.size + 1, len(slots), dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
 def _numbers(counts: Indices) -> Indices:

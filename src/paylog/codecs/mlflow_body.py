@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paylog.codecs import Side
+from paylog.codecs import NESTING, Side
 from paylog.codecs.seldon_body import Table
 from paylog.errors import Reason, RejectedRecord
 
@@ -24,7 +24,7 @@ def mlflow_rows(document: Any, side: Side) -> Table | None:
 
     Raises RejectedRecord when columns differ in length.
     """
-    if not isinstance(document, Mapping):
+    if not isinstance(document, Mapping) or any(isinstance(document.get(key), list) for key in NESTING):
         return None
     split = document.get("dataframe_split")
     if isinstance(split, Mapping) and isinstance(split.get("data"), list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,16 @@ import msgspec
 
 from paylog.codecs import NESTING, Side
 from paylog.codecs.body import load_json
+from paylog.codecs.tensors import HOLDERS, flat, is_tensor, tensor_rows
 from paylog.errors import RejectedRecord
 from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, absent, cells, exactly, record, wanted
 
 # The scanner compares keys as they are written: none that JSON writes with an escape.
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')
 _RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAW_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_TENSORS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_OF_ROWS = "instances", "predictions", "input_data"
 
 
 class NoPattern(Exception):  # noqa: N818 - an answer, not an error
@@ -51,6 +55,20 @@ class SidePattern:
             raise NoPattern
         return members
 
+    def of_row(self, row: Any, names: tuple[str, ...]) -> Node:
+        """Tree of one row of a list of rows: an object, or cells of these ``names``."""
+        if isinstance(row, Mapping):
+            node = self._tree(row, b"", "")
+        elif isinstance(row, list):
+            node = self._row(names, row, "")
+        elif len(names) == 1:
+            node = self._cell(names[0], row)
+        else:
+            raise NoPattern
+        if not set(self.side.required) <= set(self.slots) or not self.slots:
+            raise NoPattern
+        return node
+
     def of_csv(self, key: str) -> Node:
         """A string that holds one line of CSV."""
         children = [self._cell(name, None) for name in self.side.positional]
@@ -67,11 +85,48 @@ class SidePattern:
         above = [absent(name) for name in NESTING[: NESTING.index(holder)]]
         if holder == "values" and isinstance(document.get("fields"), list):
             return self._fields_values(document, body, key)
-        if holder in ("instances", "predictions") and len(rows) == 1:
-            return record([Node(Kind.SINGLE, (self._tree(rows[0], b"", ""),), holder), *above], key)
+        if holder in _OF_ROWS and len(rows) == 1:
+            return record([Node(Kind.SINGLE, (self._element(rows[0], body, holder),), holder), *above], key)
+        if holder in HOLDERS and body and all(map(is_tensor, rows)):
+            raw = bytes(_RAW_MEMBERS.decode(body)[holder])
+            return record([cells(self._tensors(document, raw, holder), holder), *above], key)
         if holder == "features":
             return record([self._row(self.side.positional, rows, "features"), *above], key)
         raise NoPattern
+
+    def _element(self, row: Any, body: bytes, holder: str) -> Node:
+        """The only element of a list of rows: by name, by position, or the only cell itself."""
+        if isinstance(row, Mapping):
+            raw = _RAW_ELEMENTS.decode(_RAW_MEMBERS.decode(body)[holder])[0] if body else b""
+            return self._tree(row, bytes(raw), "")
+        if isinstance(row, list):
+            return self._row(self.side.positional, row, "")
+        if len(self.side.positional) != 1:
+            raise NoPattern
+        return self._cell(self.side.positional[0], row)
+
+    def _tensors(self, document: Mapping[str, Any], body: bytes, holder: str) -> list[Node]:
+        """Tensors of one row, each with its very name and shape."""
+        if len(tensor_rows(document, self.side) or ()) != 1:
+            raise NoPattern
+        names = [tensor["name"] for tensor in document[holder]]
+        positional = set(names).isdisjoint(self.side.wanted)
+        if len(set(names)) != len(names) or (positional and len(names) > 1):
+            raise NoPattern
+        nodes = []
+        for tensor, raw in zip(document[holder], _RAW_TENSORS.decode(body), strict=True):
+            cells_ = self._tensor_cells(None if positional else tensor["name"], list(flat(tensor["data"])))
+            fixed = [exactly(bytes(raw[member]), member) for member in ("name", "shape", "datatype")]
+            nodes.append(record([*fixed, _like(tensor["data"], iter(cells_), "data")]))
+        return nodes
+
+    def _tensor_cells(self, name: str | None, cells_: list[Any]) -> Sequence[Node]:
+        """Nodes of a tensor's cells: a row by position (``name`` None), a column, or what is not wanted."""
+        if name is None:
+            return self._row(self.side.positional, cells_, "").children
+        if name in self.side.arrays:
+            return self._cell(name, cells_).children
+        return [self._cell(name, cell) for cell in cells_]
 
     def _fields_values(self, document: Mapping[str, Any], body: bytes, key: str) -> Node:
         names, values = tuple(map(str, document["fields"])), document["values"]
@@ -115,3 +170,8 @@ class SidePattern:
             raise NoPattern
         self.slots[name] = (f"{self.prefix}{name}",)
         return wanted(self.slots[name][0], key=key)
+
+
+def _like(data: list[Any], leaves: Iterator[Node], key: str = "") -> Node:
+    """Nodes nested as lists are."""
+    return cells([_like(one, leaves) if isinstance(one, list) else next(leaves) for one in data], key)
