@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from paylog.codecs import Side
+from paylog.codecs import NESTING, Side
 from paylog.errors import Reason, RejectedRecord
 
 HOLDERS = ("inputs", "outputs")
+_EARLIER = NESTING[: NESTING.index(HOLDERS[0])]
 Row = tuple[tuple[str, ...] | None, Any]
 
 
@@ -50,7 +51,7 @@ def tensor_rows(document: Any, side: Side) -> list[Row] | None:
 
     Raises RejectedRecord (``UNSUPPORTED_BODY``, ``ROW_COUNT_MISMATCH``, ``TYPE_MISMATCH``).
     """
-    if not isinstance(document, Mapping):
+    if not isinstance(document, Mapping) or any(isinstance(document.get(key), list) for key in _EARLIER):
         return None
     for holder in HOLDERS:
         found = document.get(holder)
@@ -65,16 +66,17 @@ def _tensor(document: Mapping[str, Any]) -> _Tensor:
     except (TypeError, ValueError):
         raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
     data = document.get("data")
-    cells = list(_flat(data)) if isinstance(data, list) else []
+    cells = list(flat(data)) if isinstance(data, list) else []
     if not isinstance(data, list) or min(shape, default=1) < 0 or len(cells) != prod(shape):
         raise RejectedRecord(Reason.UNSUPPORTED_BODY)
     return _Tensor(str(document.get("name")), shape, cells)
 
 
-def _flat(data: list[Any]) -> Iterator[Any]:
+def flat(data: list[Any]) -> Iterator[Any]:
+    """The cells of nested lists, row-major."""
     for element in data:
         if isinstance(element, list):
-            yield from _flat(element)
+            yield from flat(element)
         else:
             yield element
 

@@ -8,8 +8,7 @@ or what a receiver noted of a binary one: ``headers`` (``ce-id`` …, ``content-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -28,6 +27,7 @@ _SIDES = {
 _OTHERS = "org.kubeflow.serving.", "io.seldon.serving."
 _MISSING = {HalfSide.REQUEST: Reason.MISSING_REQUEST, HalfSide.RESPONSE: Reason.MISSING_RESPONSE}
 _PREFIXES = "ce-", "ce_"
+_BRACKETS = b"{", b"["
 _NULL = b"null"
 
 
@@ -70,7 +70,7 @@ class CloudEvent(Struct, gc=False):
 _ATTRIBUTES = frozenset(CloudEvent.__struct_fields__[:7])
 
 
-class Message(NamedTuple):
+class Message(Struct, gc=False):
     """One side of an event, not yet paired. ``at`` is the index of its record in the block."""
 
     at: int
@@ -94,11 +94,15 @@ def side_of(kind: str | None) -> HalfSide | None:
     raise RejectedRecord(Reason.MALFORMED_RECORD)
 
 
-def key_of(*parts: str | None) -> str:
-    """What pairs two events. Raises RejectedRecord (``MALFORMED_RECORD``) where it is missing."""
-    if not parts[0] or any("\0" in part for part in parts if part):
+def key_of(event_id: str | None, part: str | None) -> str:
+    """What pairs two events: their id, and the part of a service that logged both, if that is to be told.
+
+    Raises RejectedRecord (``MALFORMED_RECORD``) where the id is missing.
+    """
+    key = f"{event_id or ''}/{part}" if part else event_id
+    if not event_id or not key or "\0" in key:
         raise RejectedRecord(Reason.MALFORMED_RECORD)
-    return "/".join(part for part in parts if part)
+    return key
 
 
 def body_of(content: bytes | None, declared: str | None, side: HalfSide) -> tuple[bytes, MediaType]:
@@ -108,19 +112,17 @@ def body_of(content: bytes | None, declared: str | None, side: HalfSide) -> tupl
     """
     if not content:
         raise RejectedRecord(_MISSING[side])
-    if content.lstrip()[:1] in (b"{", b"["):
+    if content[:1] in _BRACKETS or content.lstrip()[:1] in _BRACKETS:
         return content, JSON
     return content, media_type(declared) if side is HalfSide.REQUEST else UNKNOWN
 
 
 def halves(messages: Iterable[Message], item: CaptureObject, raw: Callable[[int], bytes]) -> list[Halves]:
     """Messages as columns. One without a time gets the object's, marked as approximate."""
-    ordered = sorted(messages, key=_kind)
-    return [_halves(list(group), item, raw) for _, group in groupby(ordered, key=_kind)]
-
-
-def _kind(message: Message) -> tuple[str, str, bool]:
-    return message.side, message.media.name, message.time is None
+    groups: dict[tuple[HalfSide, MediaType, bool], list[Message]] = {}
+    for message in messages:
+        groups.setdefault((message.side, message.media, message.time is None), []).append(message)
+    return [_halves(group, item, raw) for group in groups.values()]
 
 
 def _halves(group: list[Message], item: CaptureObject, raw: Callable[[int], bytes]) -> Halves:

@@ -38,10 +38,9 @@ class SidePattern:
     def of_json(self, body: bytes, key: str = "") -> Node:
         """Tree of a JSON body with one row. Raises NoPattern for other shapes."""
         try:
-            document = load_json(body)
-        except RejectedRecord:
+            node = self._tree(load_json(body), body, key)
+        except (RejectedRecord, msgspec.MsgspecError, RecursionError):  # NaN, say: no JSON, but read as such
             raise NoPattern from None
-        node = self._tree(document, body, key)
         if not set(self.side.required) <= set(self.slots) or not self.slots:
             raise NoPattern
         return node
