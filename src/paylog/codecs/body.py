@@ -146,17 +146,22 @@ def _csv(body: bytes, side: Side) -> list[Row]:
 
 def rows_in(document: Any, side: Side) -> list[Row]:
     """Rows of a parsed JSON body, whatever its shape."""
-    try:
-        if is_seldon_message(document, side) and (inner := inner_document(document)) is not None:
-            return rows_in(load_json(inner) if isinstance(inner, str) else inner, side)
-        table = _engines_own(document, side)
-        table = list(_table(document)) if table is None else table
-    except RecursionError:
-        raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
+    table = table_in(document, side)
     try:
         return [_row(names, cells, side) for names, cells in table]
     except RejectedRecord as error:
         raise RejectedRecord(error.reason, error.column, len(table)) from None
+
+
+def table_in(document: Any, side: Side) -> Table:
+    """(names or None, cells) of each row of a parsed JSON body, before anything is chosen from it."""
+    try:
+        if is_seldon_message(document, side) and (inner := inner_document(document)) is not None:
+            return table_in(load_json(inner) if isinstance(inner, str) else inner, side)
+        table = _engines_own(document, side)
+        return list(_table(document)) if table is None else table
+    except RecursionError:
+        raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
 
 
 def _engines_own(document: Any, side: Side) -> Table | None:
