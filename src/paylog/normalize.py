@@ -37,7 +37,7 @@ from paylog.codecs import (
 )
 from paylog.codecs.body import Row, as_rows, is_text, rows_of
 from paylog.codecs.json_scanned import BodyScanner
-from paylog.engines import Decoded, Events
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.errors import Reason, RejectedRecord
 from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, FieldType, Role
@@ -53,6 +53,7 @@ EARLIEST = pa.scalar(datetime(1970, 1, 1, tzinfo=UTC), TIMESTAMP)
 LATEST = pa.scalar(datetime(2200, 1, 1, tzinfo=UTC), TIMESTAMP)
 Indices = npt.NDArray[np.int64]
 _Decode = Callable[[Bodies, MediaType, Side], tuple[Rows | None, Mask]]
+_MOST_SHAPES = 4  # of the bodies in one block, in bulk
 _CODECS: tuple[Any, ...] = (json_template, json_tensors, json_rows, json_columns, json_typed)
 """Bulk codecs of JSON: each learns a shape from an example, or not, and decodes what has that shape."""
 
@@ -102,12 +103,14 @@ class Normalizer:
             if len(events.positions):
                 yield from self._blocks(events, place)
 
-    def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
+    def scanned(
+        self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place, engine: Engine
+    ) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
         columns, count = found.columns, len(found.regular)
         events = Events(
             positions=found.regular + block.first,
-            event_ids=columns["event_id"],
+            event_ids=columns.get("event_id"),
             timestamps=columns["timestamp"],
             requests=(),
             responses=(),
@@ -129,6 +132,8 @@ class Normalizer:
             )
             for side, found in ((self.request, pattern.requests), (self.response, pattern.responses))
         )
+        assert place.item is not None
+        events = engine.identified(events, place.item)
         return self._block(events, np.arange(count), requests, responses, place)
 
     def _empty(self) -> pa.RecordBatch:
@@ -136,11 +141,12 @@ class Normalizer:
 
     def _blocks(self, events: Events, place: Place) -> Iterator[Block]:
         which = np.arange(len(events.positions))
-        for decode in (self._native, self._bulk):
-            if len(which):
-                block, which = self._together(events, which, decode, place)
-                if block:
-                    yield block
+        for decode in (self._native, *(self._bulk,) * _MOST_SHAPES):
+            block, which = self._together(events, which, decode, place)
+            if block:
+                yield block
+            if not len(which) or (block is None and decode == self._bulk):
+                break
         if len(which):
             yield from self._one_by_one(events, which, place)
 

@@ -20,8 +20,6 @@ from paylog.codecs.json_typed import FAILURES, typed_array
 from paylog.codecs.mlflow_body import COLUMNAR
 from paylog.errors import RejectedRecord
 
-_UNREAD: Any = list[msgspec.Raw]
-
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -42,24 +40,26 @@ def learn(body: bytes, media: MediaType, side: Side) -> Columns | None:
     holders = [key for key in NESTING if document.get(key) is not None]
     if len(holders) != 1 or holders[0] not in COLUMNAR or holders[0] in side.wanted:
         return None
-    columns, types = document[holders[0]], dict(side.types)
-    if not isinstance(columns, dict) or not all(isinstance(cells, list) for cells in columns.values()):
+    held, types = document[holders[0]], dict(side.types)
+    if not isinstance(held, dict):
         return None
-    if not set(types) & set(columns) or set(side.required) - set(columns):
+    names = tuple(name for name in types if isinstance(held.get(name), list))
+    if not names or set(side.required) - set(names):
         return None
-    held = _struct({name: list[types[name]] if name in types else _UNREAD for name in columns}, exact=True)
-    absent = dict.fromkeys((key for key in NESTING if key != holders[0]), None)
-    return Columns(msgspec.json.Decoder(_struct({holders[0]: held, **absent})), tuple(columns))
+    absent = {name: None for name in types if name not in names}
+    columns = _struct({**{name: list[types[name]] for name in names}, **absent})
+    above = {key: None for key in NESTING if key != holders[0]}
+    return Columns(msgspec.json.Decoder(_struct({holders[0]: columns, **above})), names)
 
 
-def _struct(members: dict[str, Any], *, exact: bool = False) -> Any:
+def _struct(members: dict[str, Any]) -> Any:
     """A struct whose attributes are c0, c1, … whatever its members are called; a None may be left out."""
     attributes: list[Any] = [
         (f"c{i}", kind) if kind is not None else (f"c{i}", None, None)
         for i, kind in enumerate(members.values())
     ]
     names = {f"c{i}": name for i, name in enumerate(members)}
-    return msgspec.defstruct("Columns", attributes, rename=names, forbid_unknown_fields=exact, gc=False)
+    return msgspec.defstruct("Columns", attributes, rename=names, gc=False)
 
 
 def decode(bodies: Bodies, shape: Columns, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
@@ -73,9 +73,8 @@ def decode(bodies: Bodies, shape: Columns, media: MediaType, side: Side) -> tupl
     types = dict(side.types)
     try:
         columns = {
-            name: typed_array(list(chain.from_iterable(cells[i] for cells in kept)), types[name])
-            for i, name in enumerate(shape.names)
-            if name in types
+            name: typed_array(list(chain.from_iterable(cells)), types[name])
+            for name, cells in zip(shape.names, zip(*kept, strict=True), strict=True)
         }
     except (OverflowError, pa.ArrowInvalid):  # an integer that has no exact type here
         return None, np.ones(len(bodies), bool)
@@ -85,7 +84,7 @@ def decode(bodies: Bodies, shape: Columns, media: MediaType, side: Side) -> tupl
 def _cells(body: bytes, shape: Columns) -> tuple[list[Any], ...] | None:
     """A list of cells a column, all of one length."""
     try:
-        cells: tuple[list[Any], ...] = msgspec.structs.astuple(shape.decoder.decode(body).c0)
+        cells: tuple[Any, ...] = msgspec.structs.astuple(shape.decoder.decode(body).c0)[: len(shape.names)]
     except FAILURES:
         return None
     return cells if len(set(map(len, cells))) == 1 else None

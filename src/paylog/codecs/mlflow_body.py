@@ -16,7 +16,7 @@ from paylog.codecs.seldon_body import Table
 from paylog.errors import Reason, RejectedRecord
 
 COLUMNAR = ("inputs", "outputs", "predictions")
-"""Members that may hold a list of cells a column."""
+"""Members that may hold a list of cells a column; those of no use are passed over."""
 
 
 def mlflow_rows(document: Any, side: Side) -> Table | None:
@@ -33,7 +33,7 @@ def mlflow_rows(document: Any, side: Side) -> Table | None:
         return [(names, row if isinstance(row, list | dict) else [row]) for row in split["data"]]
     for key in COLUMNAR:
         if isinstance(held := document.get(key), Mapping) and key not in side.wanted:
-            return columnar_rows(held)
+            return columnar_rows({name: cells for name, cells in held.items() if name in side.wanted})
     held = document.get("predictions")
     if len(document) == 1 and "predictions" in document and not isinstance(held, list | Mapping):
         return [(None, [held])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,21 @@ import msgspec
 
 from paylog.codecs import NESTING, Side
 from paylog.codecs.body import load_json
+from paylog.codecs.mlflow_body import COLUMNAR
 from paylog.codecs.tensors import HOLDERS, flat, is_tensor, tensor_rows
 from paylog.errors import RejectedRecord
-from paylog.native.pattern import MAX_MEMBERS, Accepts, Kind, Node, absent, cells, exactly, record, wanted
+from paylog.native.pattern import (
+    MAX_MEMBERS,
+    Accepts,
+    Kind,
+    Node,
+    Pattern,
+    absent,
+    cells,
+    exactly,
+    record,
+    wanted,
+)
 
 # The scanner compares keys as they are written: none that JSON writes with an escape.
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')
@@ -25,6 +37,31 @@ _OF_ROWS = "instances", "predictions", "input_data"
 
 class NoPattern(Exception):  # noqa: N818 - an answer, not an error
     """The example is of a kind that only the Python codecs read."""
+
+
+def flat_pattern(
+    example: bytes, envelope: Sequence[Node], request: Side, response: Side, *, row_ids: bool = False
+) -> Pattern:
+    """Of records that hold one row by name, beside the members of the envelope.
+
+    Raises NoPattern, RejectedRecord.
+    """
+    document = load_json(example)
+    if not isinstance(document, Mapping):
+        raise NoPattern
+    requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
+    sides = *requests.of_members(document), *responses.of_members(document)
+    root = record(in_order(document, (*envelope, *sides)))
+    return Pattern(root, requests.slots, responses.slots, row_ids=row_ids)
+
+
+def in_order(names: Iterable[str], members: Iterable[Node]) -> list[Node]:
+    """Members of an object, each once, in the order in which they are written. Raises NoPattern."""
+    order = {name: i for i, name in enumerate(names)}
+    by_name = {node.key: node for node in members}
+    if len(by_name) > MAX_MEMBERS:
+        raise NoPattern
+    return [by_name[name] for name in sorted(by_name, key=lambda name: order.get(name, len(order)))]
 
 
 @dataclass(slots=True)
@@ -80,7 +117,8 @@ class SidePattern:
         if holder is None:
             return self._named(document, key)
         if not isinstance(rows := document[holder], list):
-            raise NoPattern
+            held = self._split(body) if holder == "dataframe_split" else self._columnar(holder, rows)
+            return record([held, *(absent(name) for name in NESTING if name != holder)], key)
         above = [absent(name) for name in NESTING[: NESTING.index(holder)]]
         if holder == "values" and isinstance(document.get("fields"), list):
             return self._fields_values(document, body, key)
@@ -92,6 +130,33 @@ class SidePattern:
         if holder == "features":
             return record([self._row(self.side.positional, rows, "features"), *above], key)
         raise NoPattern
+
+    def _split(self, body: bytes) -> Node:
+        """``dataframe_split`` with one row."""
+        raw = _RAW_MEMBERS.decode(_RAW_MEMBERS.decode(body)["dataframe_split"]) if body else {}
+        rows = load_json(bytes(raw["data"])) if "data" in raw else None
+        if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], list):
+            raise NoPattern
+        columns = load_json(bytes(raw["columns"])) if "columns" in raw else None
+        names = tuple(map(str, columns)) if isinstance(columns, list) else self.side.positional
+        if len(set(names)) != len(names):
+            raise NoPattern
+        head = exactly(bytes(raw["columns"]), "columns") if isinstance(columns, list) else absent("columns")
+        return record([head, cells([self._row(names, rows[0], "")], "data")], "dataframe_split")
+
+    def _columnar(self, holder: str, columns: Mapping[str, Any]) -> Node:
+        """A list of one cell a column; columns that are of no use are passed over."""
+        if holder not in COLUMNAR or holder in self.side.wanted:
+            raise NoPattern
+        members = []
+        for name in self.side.wanted:
+            if name not in columns:
+                members.append(absent(name))
+            elif isinstance(found := columns[name], list) and len(found) == 1 and _KEY.fullmatch(name):
+                members.append(Node(Kind.SINGLE, (self._cell(name, found[0]),), name))
+            else:
+                raise NoPattern
+        return record(members, holder)
 
     def _element(self, row: Any, body: bytes, holder: str) -> Node:
         """The only element of a list of rows: by name, by position, or the only cell itself."""
