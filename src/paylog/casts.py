@@ -136,6 +136,8 @@ def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     shortened = pc.replace_substring_regex(tokens, _FRACTION, r"\1")
     if (times := _zoned(shortened)) is not None:
         return times, None
+    if zone is not None and (times := _local(shortened, zone)) is not None:
+        return times, None
     cells = shortened.to_pylist()
     parsed = [_timestamp(cell, zone) for cell in cells]
     bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
@@ -156,6 +158,17 @@ def _zoned(texts: pa.Array) -> pa.Array | None:
     """All of them at once; None if one of them has no zone or is not a time that Python knows."""
     try:
         times = pc.cast(texts, TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+    plausible = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))
+    return times if pc.all(plausible).as_py() else None
+
+
+def _local(texts: pa.Array, zone: ZoneInfo) -> pa.Array | None:
+    """All of them at once; None if one of them has a zone of its own, or falls into an hour left out."""
+    try:
+        times = pc.cast(texts, pa.timestamp("us"))
+        times = pc.assume_timezone(times, zone.key, ambiguous="earliest", nonexistent="raise").cast(TIMESTAMP)
     except pa.ArrowInvalid:
         return None
     plausible = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))

@@ -54,30 +54,36 @@ class Decoder:
         self._scanner: Scanner | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
-    def blocks(self, item: CaptureObject, chunks: Iterator[bytes]) -> Iterator[Block]:
+    def blocks(self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0) -> Iterator[Block]:
         """Blocks that account for every record of the object, in bounded memory.
 
         :param chunks: the stored bytes, compressed or not.
+        :param first: position of the first record in them, if they are not the whole object.
         :raises DecompressionLimitExceeded: the object is larger than ``logs.max_object_bytes``.
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
-        place = Place(item, self.engine.variant(item))
-        for block in self._blocks(stream, item, place):
+        # The version of an object that grows changes, the identity of its records does not.
+        known = replace(item, version="") if self.engine.appends(item) else item
+        place = Place(known, self.engine.variant(item))
+        for block in self._blocks(stream, item, place, first):
             yield self._with_halves(block, item, place.variant) if block.halves else block
 
     def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
         """Blocks of the events that pairs of halves made; their positions are not looked into."""
         return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
 
-    def _blocks(self, stream: Iterator[bytes], item: CaptureObject, place: Place) -> Iterator[Block]:
+    def _blocks(
+        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int
+    ) -> Iterator[Block]:
         leftover = _Leftover()
         for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
             if isinstance(part, Reject):
-                yield Block(self._empty, [part])
+                yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue
             if isinstance(part, TableBlock):
                 yield from self.normalizer.blocks(self._decode(part, place), place)
                 continue
+            part.first += first
             yield from self._regular(part, leftover, place)
             if leftover.size > LEFTOVER_BYTES:
                 yield from self._irregular(leftover, place)
@@ -90,7 +96,7 @@ class Decoder:
         if found is None or self._scanner is None or not len(found.regular):
             yield from self.normalizer.blocks(self._decode(block, place), place)
             return
-        yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+        yield self.normalizer.scanned(found, self._scanner.pattern, block, place, self.engine)
         leftover.add(block, found.irregular.tolist())
 
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:

@@ -179,6 +179,10 @@ class Engine(Protocol):
         """What the native scanner may expect of records like this one; None: leave them to ``decode``."""
         return None
 
+    def identified(self, events: Events, item: CaptureObject) -> Events:
+        """Events that the native scanner found, with ids if the engine makes them itself."""
+        return events
+
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         """What one block of an object holds. Never raises for what a record holds: that becomes a reject."""
         ...

@@ -2,24 +2,30 @@
 
 A request of several rows is several lines with one ``request_id`` (a 64-bit number as text, "None" when
 it was not HTTP) and one time: no id names a row. So a row is named after its line, in the file as it was
-first called: at midnight ``data.1.log`` becomes ``data.1.log.2024-01-19``. Source: bentoml 1.4,
+first called: once a day ``data.1.log`` becomes ``data.1.log.2024-01-19``. Source: bentoml 1.4,
 bentoml/_internal/monitoring/default.py.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from paylog import identity
-from paylog.codecs import CHECKED_JSON
+from paylog.codecs import CHECKED_JSON, Side
 from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.patterns import NoPattern, flat_pattern
 from paylog.engines.tables import TableBlock
+from paylog.errors import RejectedRecord
+from paylog.native.pattern import Accepts, Pattern, wanted
 from paylog.records import CaptureObject
 
 if TYPE_CHECKING:
@@ -29,6 +35,12 @@ _LIVE = re.compile(r"(?:^|/)data\.\d+\.log$")
 _SCHEMA = re.compile(r"(?:^|/)schema\.\d+\.log[^/]*$")
 _ROTATED = re.compile(r"(\.log)\.\d{4}-\d\d-\d\d(?:\.gz|\.zst)?$")
 _NO_REQUEST = "None"
+_TEXT = Accepts.TEXT | Accepts.NONE
+_ENVELOPE = (
+    wanted("timestamp", _TEXT, "timestamp", required=False),
+    wanted("transaction_id", _TEXT, "request_id", required=False),
+)
+_OWN = frozenset(node.key for node in _ENVELOPE)
 
 
 class _Row(Struct, gc=False):
@@ -39,6 +51,8 @@ class _Row(Struct, gc=False):
 class BentoML(Engine):
     """Decoder of the monitor's data files; its schema files are passed over."""
 
+    signs = (frozenset({"timestamp", "request_id"}), frozenset({"timestamp", "request_id", "trace_id"}))
+
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Row)
 
@@ -48,6 +62,19 @@ class BentoML(Engine):
     def appends(self, item: CaptureObject) -> bool:
         return _LIVE.search(item.key) is not None
 
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        if not _OWN.isdisjoint((*request.wanted, *response.wanted)):
+            return None
+        try:
+            return flat_pattern(record, _ENVELOPE, request, response)
+        except (NoPattern, RejectedRecord):
+            return None
+
+    def identified(self, events: Events, item: CaptureObject) -> Events:
+        times, requests = events.timestamps, events.transaction_ids
+        assert requests is not None
+        return _identified(events, times.to_pylist(), requests.to_pylist(), item)
+
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         assert isinstance(block, RecordBlock)
         records, positions, rejects = decode_envelopes(block, self._decoder)
@@ -55,20 +82,32 @@ class BentoML(Engine):
             return Decoded(rejects=rejects)
         lines, first = block.records(), block.first
         rows = lines if len(records) == len(lines) else [lines[position - first] for position in positions]
-        file = _ROTATED.sub(r"\1", item.uri)
-        requests = [None if (key := row.request_id) is None else str(key) for row in records]
+        times = [row.timestamp for row in records]
         events = Events(
             positions=positions,
-            event_ids=[
-                identity.event_id_at(file, f"{row.timestamp} {request}", position)
-                for row, request, position in zip(records, requests, positions, strict=True)
-            ],
-            timestamps=[row.timestamp for row in records],
+            event_ids=(),
+            timestamps=times,
             requests=rows,
             responses=rows,
             request_type=CHECKED_JSON,
             response_type=CHECKED_JSON,
             raw=lambda i: rows[i],
-            transaction_ids=[None if request == _NO_REQUEST else request for request in requests],
         )
-        return Decoded([events], rejects)
+        requests = [None if (key := row.request_id) is None else str(key) for row in records]
+        return Decoded([_identified(events, times, requests, item)], rejects)
+
+
+def _identified(
+    events: Events, times: Sequence[str | None], requests: Sequence[str | None], item: CaptureObject
+) -> Events:
+    """Rows named after (file, time and request, line): two days' files of one name have equal lines."""
+    file = _ROTATED.sub(r"\1", item.uri)
+    positions = np.asarray(events.positions).tolist()
+    return replace(
+        events,
+        event_ids=[
+            identity.event_id_at(file, f"{time} {request}", position)
+            for time, request, position in zip(times, requests, positions, strict=True)
+        ],
+        transaction_ids=[None if request == _NO_REQUEST else request for request in requests],
+    )

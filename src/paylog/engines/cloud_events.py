@@ -41,10 +41,10 @@ class CloudEvent(Struct, gc=False):
     component: str | None = None
     requestid: str | None = None
     modelid: str | None = None
-    data: Raw = msgspec.field(default_factory=Raw)
+    data: Raw = Raw()
     data_base64: bytes | None = None
     headers: dict[str, Any] | None = None
-    body: Raw = msgspec.field(default_factory=Raw)
+    body: Raw = Raw()
 
     def read_headers(self) -> None:
         """Take the attributes from the headers, if it is a binary event that was noted down."""

@@ -15,14 +15,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, MediaType, Side
-from paylog.codecs.body import load_json
 from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
-from paylog.engines.patterns import NoPattern, SidePattern
+from paylog.engines.patterns import NoPattern, SidePattern, flat_pattern, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import Reason, RejectedRecord
-from paylog.native.pattern import MAX_MEMBERS, Accepts, Pattern, absent, wanted
+from paylog.native.pattern import Accepts, Pattern, absent, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -39,6 +38,7 @@ _ENVELOPE = (
     wanted("response_time", _NUMBER, "response_time", required=False),
     wanted("revision", _TEXT, "asset_revision", required=False),
 )
+_NO_SIDES = absent("request"), absent("response")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -54,6 +54,11 @@ class _Record(Struct, gc=False):
 class CustomMachineLearning(Engine):
     """Decoder of payload records and of flat scored rows."""
 
+    signs = (
+        frozenset({"request", "response"}),
+        frozenset({"scoring_id", "scoring_timestamp", "request", "response"}),
+    )
+
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
 
@@ -62,25 +67,16 @@ class CustomMachineLearning(Engine):
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             raw = _MEMBERS.decode(record)
-            flat = not ({"request", "response"} & set(raw))
-            if flat:
-                document = load_json(record)
-                sides = [*requests.of_members(document), *responses.of_members(document)]
-                sides += [absent("request"), absent("response")]
-            else:
-                sides = [
-                    requests.of_json(bytes(raw["request"]), "request"),
-                    responses.of_json(bytes(raw["response"]), "response"),
-                ]
+            if {"request", "response"}.isdisjoint(raw):
+                return flat_pattern(record, (*_ENVELOPE, *_NO_SIDES), request, response, row_ids=True)
+            sides = (
+                requests.of_json(bytes(raw["request"]), "request"),
+                responses.of_json(bytes(raw["response"]), "response"),
+            )
+            root = pattern_of(in_order(raw, (*_ENVELOPE, *sides)))
         except (NoPattern, RejectedRecord, KeyError, *FAILURES):
             return None
-        members = {node.key: node for node in (*_ENVELOPE, *sides)}
-        order = {name: i for i, name in enumerate(raw)}
-        ordered = sorted(members, key=lambda name: order.get(name, len(order)))
-        if len(ordered) > MAX_MEMBERS:
-            return None
-        root = pattern_of([members[name] for name in ordered])
-        return Pattern(root, requests.slots, responses.slots, row_ids=flat)
+        return Pattern(root, requests.slots, responses.slots)
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         assert isinstance(block, RecordBlock)

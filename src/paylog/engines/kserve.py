@@ -39,11 +39,13 @@ class _Record(CloudEvent, gc=False, kw_only=True):
     payload: bytes | None = msgspec.field(default=None, name="bytes")
     content_type: str | None = msgspec.field(default=None, name="contentType")
     occurrence_time: str | None = msgspec.field(default=None, name="occurrenceTime")
-    metadata: Raw = msgspec.field(default_factory=Raw)
+    metadata: Raw = Raw()
 
 
 class KServe(Engine):
     """Decoder of the inference logger's objects."""
+
+    signs = (frozenset({"id", "reqType", "bytes"}), frozenset({"specversion", "inferenceservicename"}))
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)

@@ -31,9 +31,9 @@ _ITEM = re.compile(r"(.*)-item-(\d{1,9})", re.DOTALL)
 
 
 class _Part(Struct, gc=False):
-    elements: Raw = msgspec.field(default_factory=Raw)
-    instance: Raw = msgspec.field(default_factory=Raw)
-    payload: Raw = msgspec.field(default_factory=Raw)
+    elements: Raw = Raw()
+    instance: Raw = Raw()
+    payload: Raw = Raw()
     time: str | None = msgspec.field(default=None, name="ce-time")
 
 
@@ -51,6 +51,13 @@ class _Record(CloudEvent, gc=False, kw_only=True):
 
 class Seldon(Engine):
     """Decoder of exported documents and of CloudEvents."""
+
+    signs = (
+        frozenset({"_id", "_source"}),
+        frozenset({"specversion", "requestid"}),
+        frozenset({"specversion", "requestid", "inferenceservicename"}),
+        frozenset({"RequestId", "request", "response"}),
+    )
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
