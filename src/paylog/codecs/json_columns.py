@@ -47,7 +47,7 @@ def learn(body: bytes, media: MediaType, side: Side) -> Columns | None:
     if not names or set(side.required) - set(names):
         return None
     absent = {name: None for name in types if name not in names}
-    columns = _struct({**{name: list[types[name]] for name in names}, **absent})
+    columns = _struct({**{name: list.__class_getitem__(types[name]) for name in names}, **absent})
     above = {key: None for key in NESTING if key != holders[0]}
     return Columns(msgspec.json.Decoder(_struct({holders[0]: columns, **above})), names)
 

@@ -76,7 +76,7 @@ def _split(body: bytes, table: dict[str, Any], side: Side) -> RowList | None:
     """Rows with their columns' names above them, which must be the same in every body."""
     if not isinstance(rows := table.get("data"), list) or not rows or isinstance(rows[0], dict):
         return None
-    fields = [("data", _RAWS), ("columns", msgspec.Raw, msgspec.Raw())]
+    fields: list[Any] = [("data", _RAWS), ("columns", msgspec.Raw, msgspec.Raw())]
     decoder = msgspec.json.Decoder(_body("dataframe_split", msgspec.defstruct("Split", fields, gc=False)))
     names = bytes(decoder.decode(body).c0.columns)
     declared = load_json(names) if names else None
@@ -94,7 +94,7 @@ def _split(body: bytes, table: dict[str, Any], side: Side) -> RowList | None:
 def _body(holder: str, kind: Any) -> Any:
     """A body that holds its rows there, and nowhere else that is looked at before."""
     above = NESTING[: NESTING.index(holder)] if kind is _RAWS else set(NESTING) - {holder}
-    attributes = [("c0", kind), *((f"c{i}", None, None) for i, _ in enumerate(above, 1))]
+    attributes: list[Any] = [("c0", kind), *((f"c{i}", None, None) for i, _ in enumerate(above, 1))]
     names = {f"c{i}": name for i, name in enumerate((holder, *above))}
     return msgspec.defstruct("Body", attributes, rename=names, gc=False)
 

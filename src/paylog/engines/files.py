@@ -8,7 +8,6 @@ Columns are called as the model schema's fields, and ``scoring_id``, ``scoring_t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -21,8 +20,8 @@ from paylog.engines.custom_machine_learning import CustomMachineLearning
 from paylog.engines.documents import RecordBlock
 from paylog.engines.flat_rows import FlatRows
 from paylog.engines.parquet_tables import MAGIC, parquet_blocks
+from paylog.engines.readers import peeked
 from paylog.engines.tables import TableBlock
-from paylog.errors import TruncatedStream
 from paylog.native.pattern import Pattern
 from paylog.records import CaptureObject
 
@@ -31,11 +30,15 @@ if TYPE_CHECKING:
 
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _JSON_STARTS = (b"{", b"[")
-_HEAD, _MOST_SPACE = 1 << 10, 1 << 16
 
 
 class Files(Engine):
     """Decoder of flat files."""
+
+    signs = (
+        frozenset({"scoring_timestamp", "prediction"}),
+        frozenset({"scoring_id", "scoring_timestamp"}),
+    )
 
     def __init__(self, subscription: Subscription) -> None:
         schema = subscription.model_schema
@@ -82,26 +85,10 @@ def hive_partitions(uri: str) -> dict[str, str | None]:
     """``…/dt=2024-01-19/…`` → ``{"dt": "2024-01-19"}``; Hive's name for null is None."""
     parts = [part.partition("=") for part in uri.split("/")[:-1] if "=" in part]
     return {
-        unquote(name): None if value == _NULL_PARTITION else unquote(value) for name, _, value in parts if name
+        unquote(name): None if value == _NULL_PARTITION else unquote(value)
+        for name, _, value in parts
+        if name
     }
-
-
-def peeked(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes of a stream, and the stream with them."""
-    head = bytearray()
-    try:
-        while len(head) < _HEAD or (not head.strip() and len(head) < _MOST_SPACE):
-            head += next(chunks)
-    except StopIteration:
-        return bytes(head), iter([bytes(head)])
-    except TruncatedStream as cut:
-        return bytes(head), _cut_off(bytes(head), cut)
-    return bytes(head), chain([bytes(head)], chunks)
-
-
-def _cut_off(head: bytes, cut: TruncatedStream) -> Iterator[bytes]:
-    yield head
-    raise cut
 
 
 def _unscanned(part: Part) -> Part:

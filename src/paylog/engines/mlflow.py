@@ -10,7 +10,6 @@ Source: Databricks' documentation and the DDL of a live table; mlflow's scoring 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,13 +20,12 @@ from msgspec import Raw, Struct
 
 from paylog.codecs import JSON, MediaType
 from paylog.codecs.body import media_type
-from paylog.engines import Decoded, Engine, Events, Part, Reader, documents
+from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes, finite
-from paylog.engines.files import peeked
 from paylog.engines.flat_rows import fitted
-from paylog.engines.parquet_tables import MAGIC, parquet_blocks
-from paylog.engines.tables import TableBlock
+from paylog.engines.readers import json_or_parquet
+from paylog.engines.tables import TableBlock, first_column
 from paylog.errors import Reason
 from paylog.model_schema import TIMESTAMP, FieldType
 from paylog.records import CaptureObject, Reject
@@ -68,19 +66,16 @@ class _Record(Struct, gc=False):
 class InferenceTable(Engine):
     """Decoder of inference tables and of logs with the same members."""
 
+    signs = (
+        frozenset({"databricks_request_id", "request", "response"}),
+        frozenset({"invocation_id", "event_time"}),
+    )
+
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
 
     def reader(self, item: CaptureObject) -> Reader:
-        """Parquet or JSON, by the object's first bytes."""
-
-        def read(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
-            head, whole = peeked(chunks)
-            if head.startswith(MAGIC):
-                return parquet_blocks(whole, max_record_bytes)
-            return documents.record_blocks(whole, max_record_bytes)
-
-        return read
+        return json_or_parquet
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         if isinstance(block, TableBlock):
@@ -113,26 +108,24 @@ def _body(raw: bytes) -> bytes | None:
 def _decoded(block: TableBlock, rejects: list[Reject]) -> Decoded:
     table = block.table
     bodies = [_binary(table, name) for name in _BODIES]
-    status = _first(table, _STATUSES)
+    status = first_column(table, _STATUSES)
     failed = np.zeros(table.num_rows, bool)
     if status is not None:
         failed = _flags(pc.not_equal(status.cast(pa.int64()), _OK))
     absent = _flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) & ~failed
-    ids = _first(table, _IDS)
+    ids = first_column(table, _IDS)
     for i in np.flatnonzero(absent):
         known = ids is not None and ids[i].is_valid
         reason = Reason.BODY_NOT_LOGGED if known else Reason.MALFORMED_RECORD
         rejects.append(Reject(int(block.positions[i]), reason, block.raw(int(i))))
     kept = ~failed & ~absent
-    kinds = _first(table, ("request_content_type",))
+    kinds = first_column(table, ("request_content_type",))
     if kinds is None:
         groups = {"application/json": kept}
     else:
         named = pc.fill_null(kinds, "application/json")
         groups = {kind: kept & _flags(pc.equal(named, kind)) for kind in named.unique().to_pylist()}
-    events = [
-        _events(block, np.flatnonzero(mask), bodies, media_type(kind)) for kind, mask in groups.items()
-    ]
+    events = [_events(block, np.flatnonzero(mask), bodies, media_type(kind)) for kind, mask in groups.items()]
     return Decoded([one for one in events if len(one.positions)], rejects, int(failed.sum()))
 
 
@@ -143,7 +136,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         return None if column is None else column.take(chosen)
 
     def texts(names: tuple[str, ...]) -> pa.Array | None:
-        column = taken(_first(block.table, names))
+        column = taken(first_column(block.table, names))
         return None if column is None else fitted(column, FieldType.STRING)
 
     requests, responses = (column.take(chosen).to_pylist() for column in bodies)
@@ -158,22 +151,14 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         response_type=JSON,
         raw=lambda i: block.raw(int(which[i])),
         transaction_ids=texts(("client_request_id",)),
-        response_times=taken(_first(block.table, _LATENCIES)),
+        response_times=taken(first_column(block.table, _LATENCIES)),
         revisions=_model_versions(block.table, chosen) if revisions is None else revisions,
     )
 
 
-def _first(table: pa.Table, names: tuple[str, ...]) -> pa.Array | None:
-    """The first of these columns that holds anything."""
-    for name in names:
-        if name in table.column_names and table[name].null_count < table.num_rows:
-            return table[name].combine_chunks()
-    return None
-
-
 def _times(table: pa.Table) -> pa.Array:
     """A time, an ISO text, or milliseconds since 1970."""
-    times = _first(table, _TIMES)
+    times = first_column(table, _TIMES)
     if times is None:
         return pa.nulls(table.num_rows, pa.string())
     if not pa.types.is_integer(times.type):
@@ -184,7 +169,7 @@ def _times(table: pa.Table) -> pa.Array:
 
 
 def _model_versions(table: pa.Table, which: pa.Array) -> pa.Array | None:
-    metadata = _first(table, ("request_metadata",))
+    metadata = first_column(table, ("request_metadata",))
     if metadata is None or not pa.types.is_map(metadata.type):
         return None
     return pc.map_lookup(metadata, pa.scalar("model_version"), "first").take(which)
@@ -192,7 +177,7 @@ def _model_versions(table: pa.Table, which: pa.Array) -> pa.Array | None:
 
 def _binary(table: pa.Table, name: str) -> pa.Array:
     """A column of bodies; null where none was logged, or none that is text."""
-    column = _first(table, (name,))
+    column = first_column(table, (name,))
     if column is None:
         return pa.nulls(table.num_rows, pa.binary())
     return fitted(column, FieldType.STRING).cast(pa.binary())
@@ -207,3 +192,9 @@ def _finite(bodies: list[bytes]) -> list[bytes]:
 
 def _flags(flags: pa.Array) -> Any:
     return pc.fill_null(flags, False).to_numpy(zero_copy_only=False)
+
+
+class ScoringLog(InferenceTable):
+    """Decoder of an MLflow server's requests and responses: a table without Databricks' ids."""
+
+    signs = (frozenset({"request", "response", "request_content_type"}),)

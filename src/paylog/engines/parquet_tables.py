@@ -61,7 +61,8 @@ def _blocks(path: str, head: bytes, limit: int) -> Iterator[TableBlock | Reject]
 def _batch_rows(metadata: pq.FileMetaData) -> int:
     """Rows of about ``BATCH_BYTES``, by what the footer says of their size."""
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(size, 1)))
+    rows: int = BATCH_BYTES * metadata.num_rows // max(size, 1)
+    return max(1, min(BATCH_ROWS, rows))
 
 
 def _instants(file: pq.ParquetFile) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,3 +22,11 @@ class TableBlock:
     table: pa.Table
     positions: npt.NDArray[np.int64]
     raw: Callable[[int], bytes]
+
+
+def first_column(table: pa.Table, names: Sequence[str]) -> pa.Array | None:
+    """The first of these columns that holds anything."""
+    for name in names:
+        if name in table.column_names and table[name].null_count < table.num_rows:
+            return table[name].combine_chunks()
+    return None
