@@ -132,7 +132,8 @@ def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
             patch("paylog.engines.documents.record_blocks", partial(record_blocks, block_bytes=block_bytes))
         )
         if path is not Path.NATIVE:
-            stack.enter_context(patch("paylog.decode.library", lambda: None))
+            for module in ("decode", "codecs.json_scanned", "codecs.json_rows"):
+                stack.enter_context(patch(f"paylog.{module}.library", lambda: None))
         if path is Path.SINGLE:
             stack.enter_context(patch.object(Normalizer, "_bulk", irregular))
         yield
