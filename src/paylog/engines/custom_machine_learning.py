@@ -32,7 +32,7 @@ _BODY_STARTS = {b"{", b"["}
 _NULL = b"null"
 _TEXT = Accepts.TEXT | Accepts.NONE
 _NUMBER = Accepts.NUMBER | Accepts.NONE
-_ENVELOPE = (
+ENVELOPE = (
     wanted("event_id", _TEXT, "scoring_id", required=False),
     wanted("timestamp", _TEXT, "scoring_timestamp", required=False),
     wanted("response_time", _NUMBER, "response_time", required=False),
@@ -42,7 +42,9 @@ _NO_SIDES = absent("request"), absent("response")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
-class _Record(Struct, gc=False):
+class PayloadRecord(Struct, gc=False):
+    """An OpenScale payload record; ``request`` and ``response`` are empty in a flat row."""
+
     request: Raw = msgspec.field(default_factory=Raw)
     response: Raw = msgspec.field(default_factory=Raw)
     scoring_id: str | int | None = None
@@ -59,8 +61,10 @@ class CustomMachineLearning(Engine):
         frozenset({"scoring_id", "scoring_timestamp", "request", "response"}),
     )
 
+    record_type: type[PayloadRecord] = PayloadRecord
+
     def __init__(self, subscription: Subscription) -> None:
-        self._decoder = msgspec.json.Decoder(_Record)
+        self._decoder = msgspec.json.Decoder(self.record_type)
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
         """Request/response pairs of one row each, and flat rows; others are left to ``decode``."""
@@ -68,19 +72,19 @@ class CustomMachineLearning(Engine):
         try:
             raw = _MEMBERS.decode(record)
             if {"request", "response"}.isdisjoint(raw):
-                return flat_pattern(record, (*_ENVELOPE, *_NO_SIDES), request, response, row_ids=True)
+                return flat_pattern(record, (*ENVELOPE, *_NO_SIDES), request, response, row_ids=True)
             sides = (
                 requests.of_json(bytes(raw["request"]), "request"),
                 responses.of_json(bytes(raw["response"]), "response"),
             )
-            root = pattern_of(in_order(raw, (*_ENVELOPE, *sides)))
+            root = pattern_of(in_order(raw, (*ENVELOPE, *sides)))
         except (NoPattern, RejectedRecord, KeyError, *FAILURES):
             return None
         return Pattern(root, requests.slots, responses.slots)
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         assert isinstance(block, RecordBlock)
-        records, positions, rejects = decode_envelopes(block, self._decoder)
+        records, positions, rejects = self._records(block)
         requests = [bytes(record.request) for record in records]
         responses = [bytes(record.response) for record in records]
         if {body[:1] for body in requests} | {body[:1] for body in responses} <= _BODY_STARTS:
@@ -88,9 +92,12 @@ class CustomMachineLearning(Engine):
             return Decoded(whole, rejects)
         return _sorted_out(records, positions, requests, responses, block, rejects)
 
+    def _records(self, block: RecordBlock) -> tuple[list[PayloadRecord], Sequence[int], list[Reject]]:
+        return decode_envelopes(block, self._decoder)
+
 
 def _sorted_out(
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],
@@ -136,11 +143,11 @@ def _unquoted(body: bytes) -> bytes:
 
 def _chosen(
     which: list[int],
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],
-) -> tuple[list[_Record], list[int], list[bytes], list[bytes]]:
+) -> tuple[list[PayloadRecord], list[int], list[bytes], list[bytes]]:
     return (
         [records[i] for i in which],
         [positions[i] for i in which],
@@ -150,7 +157,7 @@ def _chosen(
 
 
 def _events(
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],
