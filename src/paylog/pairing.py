@@ -85,6 +85,11 @@ Normalize: TypeAlias = Callable[[Sequence[Events], str], Iterable[Block]]
 """(events whose positions are ordinals, variant) → their rows and rejects."""
 
 
+def unpairable(events: Sequence[Events], variant: str) -> Iterable[Block]:
+    """For a load that gets no halves."""
+    raise NotImplementedError("This load was not told how rows are made of pairs: pass normalize.")
+
+
 class Kinds:
     """The kinds seen so far, numbered."""
 

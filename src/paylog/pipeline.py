@@ -8,24 +8,22 @@ reconcile  the receipts against the store's own counts; the watermark
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from paylog.connections import resolve
-from paylog.errors import ConfigurationError, ObjectChanged, ObjectNotFound, UnbalancedReceipt
+from paylog.errors import ConfigurationError, UnbalancedReceipt
 from paylog.layout import Layout, Window
+from paylog.object_ingest import ObjectIngest, Progress
 from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
-from paylog.records import CaptureObject, Receipt
+from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
 from paylog.storage.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart
-    from paylog.data_mart.load import Load
-    from paylog.decode import Decoder
     from paylog.subscription import Subscription
 
 __all__ = [
@@ -45,13 +43,9 @@ __all__ = [
     "save_plan",
 ]
 
-Progress = Callable[[int, int], None]
-"""Called with the rows read and the stored bytes fetched since the last call."""
-
 log = logging.getLogger(__name__)
 
 _FIRST_WINDOW = timedelta(days=1)
-_READS_OF_A_CHANGING_OBJECT = 3
 
 
 def plan(
@@ -142,46 +136,16 @@ def ingest(
     span = window.start, window.end
     with (
         open_data_mart(subscription) as data_mart,
-        data_mart.load(subscription, batch.batch_id, run_id, span) as load,
+        data_mart.load(subscription, batch.batch_id, run_id, span, decoder.pairs) as load,
     ):
+        source = ObjectIngest(storage, decoder, load, progress or _unwatched)
         items = sorted(batch.objects, key=lambda item: item.uri)
         with ReadAhead(storage, items) as ahead:
             for item in items:
-                _ingest_object(storage, ahead, decoder, load, item, progress or _unwatched)
+                source.ingest(item, ahead.open)
+        for freed in load.freed():
+            source.supply(freed, items[0].uri.removesuffix(items[0].key))
         return load.receipt()
-
-
-def _ingest_object(
-    storage: Storage, ahead: ReadAhead, decoder: Decoder, load: Load, item: CaptureObject, progress: Progress
-) -> None:
-    """Load one object at the version it has now: one that changes under our hands is read again."""
-    opened: Callable[[CaptureObject], AbstractContextManager[Iterator[bytes]]] = ahead.open
-    for attempt in range(1, _READS_OF_A_CHANGING_OBJECT + 1):
-        try:
-            with load.object(item) as target:
-                if target is None:
-                    return
-                # What was opened ahead of the lock may be older than what another worker has loaded.
-                source = storage.open if target.supersedes else opened
-                with source(item) as chunks:
-                    for block in decoder.blocks(item, _watched(chunks, progress)):
-                        target.add(block)
-                        progress(block.read, 0)
-            return
-        except ObjectChanged:
-            if attempt == _READS_OF_A_CHANGING_OBJECT:
-                raise
-        try:
-            item, opened = storage.stat(item.key), storage.open
-        except ObjectNotFound:
-            log.warning("%s was deleted after it was listed: there is nothing to load", item.uri)
-            return
-
-
-def _watched(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
-    for chunk in chunks:
-        progress(0, len(chunk))
-        yield chunk
 
 
 def _unwatched(rows: int, size: int) -> None:
@@ -191,9 +155,14 @@ def _unwatched(rows: int, size: int) -> None:
 def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunReceipt:
     """Hold the run's receipts against the table itself, and move the watermark.
 
-    :raises UnbalancedReceipt: the table does not hold the rows that the receipts say.
+    Halves of pairs that waited too long are given up first.
+
+    :raises UnbalancedReceipt: the table does not hold the rows, or the waiting halves, that the receipts
+        say.
     """
     with open_data_mart(subscription) as data_mart:
+        data_mart.expire_pending(subscription, run_id, (window.start, window.end))
+        waiting = data_mart.pending(subscription.id)
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
         stored = data_mart.stored_counts(subscription.id, run_id)
         for count in stored:
@@ -205,7 +174,15 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
                 )
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
     counted = sum(count.stored or 0 for count in stored)
-    return RunReceipt.of(subscription.id, run_id, window, receipts, counted=counted, complete_through=through)
+    return RunReceipt.of(
+        subscription.id,
+        run_id,
+        window,
+        receipts,
+        counted=counted,
+        complete_through=through,
+        waiting=waiting.halves,
+    )
 
 
 def _complete_through(

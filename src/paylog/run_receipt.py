@@ -19,6 +19,9 @@ class RunReceipt:
     :param reasons: rejected rows by reason code.
     :param counted: rows that were counted once more in the payload table itself, by reconcile.
     :param complete_through: the subscription's watermark after the run, None before its first.
+    :param settled: halves of pairs that stopped waiting in this run: their rows are counted as read and
+        loaded, or as read and rejected.
+    :param waiting: halves that wait after the run.
     """
 
     subscription_id: str
@@ -31,6 +34,8 @@ class RunReceipt:
     reasons: dict[str, int] = field(default_factory=dict)
     counted: int = 0
     complete_through: datetime | None = None
+    settled: int = 0
+    waiting: int = 0
 
     @classmethod
     def of(
@@ -42,6 +47,7 @@ class RunReceipt:
         *,
         counted: int = 0,
         complete_through: datetime | None = None,
+        waiting: int = 0,
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -60,6 +66,8 @@ class RunReceipt:
             dict(reasons.most_common()),
             counted,
             complete_through,
+            sum(receipt.settled for receipt in committed),
+            waiting,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,6 +84,8 @@ class RunReceipt:
             "balanced": self.counts.balanced,
             "rejected by reason": self.reasons,
             "counted in the table": self.counted,
+            "settled halves": self.settled,
+            "waiting halves": self.waiting,
             "complete through": through.isoformat() if through else None,
         }
 
@@ -91,6 +101,8 @@ class RunReceipt:
             if (rows := getattr(counts, fate)) or fate in ("loaded", "rejected"):
                 lines.append(f"  {fate:<10} {rows:>12,}")
         lines += [f"    {reason:<24} {rows:>8,}" for reason, rows in self.reasons.items()]
+        if self.settled or self.waiting:
+            lines.append(f"  {self.settled:,} halves of pairs settled, {self.waiting:,} wait")
         verdict = "balanced" if counts.balanced else "NOT BALANCED"
         lines.append(f"  {verdict}; {self.counted:,} rows counted in the table")
         if self.complete_through:

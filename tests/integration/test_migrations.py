@@ -84,6 +84,12 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
         mart.ensure(owner)
         load(mart, owner, {item: [block(owner, range(5))]})
         for statement in ("DROP TABLE {}.paylog_batch", "DROP TABLE {}.paylog_watermark",
+                          "DROP TABLE {}.paylog_pending", "DROP TABLE {}.paylog_partner",
+                          "DROP INDEX {}.paylog_object_grown_index",
+                          "ALTER TABLE {}.paylog_receipt DROP settled",
+                          "ALTER TABLE {}.paylog_quarantine DROP partner_id, DROP partner_position",
+                          "ALTER TABLE {}.paylog_object DROP pending, DROP end_byte, DROP end_position, "
+                          "DROP end_digest",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

@@ -90,7 +90,7 @@ def test_a_time_that_the_engine_wrote_comes_first_then_the_request(
     ((events,),) = found.values()
     assert events.timestamps.to_pylist() == [time]
     if time is not None:
-        assert list(events.approximate) == [approximate]  # type: ignore[arg-type]
+        assert list(events.approximate) == [approximate]
 
 
 def test_events_of_one_media_type_each() -> None:
@@ -125,7 +125,7 @@ def test_a_body_that_is_the_whole_record_is_stored_once() -> None:
     stored = to_stored(as_table(given, 1, KINDS), KINDS)
     assert stored.column("raw").to_pylist() == [None]
     rows = [tuple(stored.column(i)[0].as_py() for i in range(1, 7))]
-    assert from_stored(rows, KINDS).column("raw").to_pylist() == [b"{}"]  # type: ignore[arg-type]
+    assert from_stored(rows, KINDS).column("raw").to_pylist() == [b"{}"]
 
 
 def test_pairs_become_rows_and_rejects() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from paylog.connections import Connection
 from paylog.data_mart import (
+    expiry,
     ledger,
     payload_records,
     plans,
@@ -20,6 +21,7 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
@@ -28,6 +30,7 @@ from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PaylogError, Reason
+from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
@@ -89,11 +92,17 @@ class DataMart:
 
     @contextmanager
     def load(
-        self, subscription: Subscription, batch_id: str, run_id: str, window: tuple[datetime, datetime]
+        self,
+        subscription: Subscription,
+        batch_id: str,
+        run_id: str,
+        window: tuple[datetime, datetime],
+        normalize: Normalize = unpairable,
     ) -> Iterator[Load]:
         """One batch in one transaction, committed at the end if its receipt balances.
 
         :param window: [start, end) that the batch was planned for.
+        :param normalize: makes rows of halves that were paired.
         :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
         :raises UnbalancedReceipt: rolled back.
         """
@@ -102,13 +111,34 @@ class DataMart:
         load = None
         try:
             with self._sessions.transaction(what) as connection:
-                load = Load(connection, self._table(subscription), name, subscription.error_budget)
+                load = Load(connection, self._table(subscription), name, subscription.error_budget, normalize)
                 yield load
                 load.receipt()
         except ErrorBudgetExceeded:
             if load is not None:
                 self._keep_over_budget(load, subscription)
             raise
+
+    def expire_pending(
+        self, subscription: Subscription, run_id: str, window: tuple[datetime, datetime]
+    ) -> Receipt | None:
+        """Give up halves that waited longer than ``logs.pending``: rejects now, with a receipt of their own.
+
+        :returns: None when there were none.
+        """
+        name = BatchName(subscription.id, EXPIRED_BATCH, run_id, *window)
+        version = subscription.model_schema.version
+        with self._sessions.transaction(f"expire halves of subscription {subscription.id!r}") as connection:
+            return expiry.expire(connection, self._sessions.schema, name, subscription.logs.pending, version)
+
+    def pending(self, subscription_id: str) -> Waiting:
+        """How many halves wait, and since when; checked against all receipts.
+
+        :raises UnbalancedReceipt: halves went missing.
+        """
+        with self._sessions.transaction(f"count the waiting halves of {subscription_id!r}") as connection:
+            run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return expiry.waiting(connection, subscription_id)
 
     def ledger(self, subscription_id: str, uris: Iterable[str]) -> dict[str, str]:
         """Version by URI of those objects that are loaded and need not be read again."""

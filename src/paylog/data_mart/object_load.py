@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from paylog.data_mart.flush import scoring_microseconds
 from paylog.data_mart.ledger import Outcome
+from paylog.engines import Halves
 from paylog.errors import SchemaMismatch
 from paylog.model_schema import ModelSchema
-from paylog.records import Block, CaptureObject, Counts, Reject
+from paylog.records import Block, CaptureObject, Counts, Extent, Reject
 
 # First rejects of an object, and of a batch, that a message about the error budget names.
 EXAMPLES = 5
@@ -40,6 +41,8 @@ class ObjectLoad:
         self.first_rejects: list[str] = []
         self.savepoint = False
         self.supersedes = False
+        self.extent: Extent | None = None
+        self.halves: list[Halves] = []
         self.buffered_rows = self.buffered_bytes = 0
         self._schema = model_schema.arrow_schema
         self._id_column = self._schema.get_field_index("_object_id")
@@ -59,6 +62,7 @@ class ObjectLoad:
             self._add_records(block.records)
         for reject in block.rejects:
             self._add_reject(reject)
+        self.halves += block.halves
         self._spill_if_full(self)
 
     @property
@@ -77,6 +81,11 @@ class ObjectLoad:
         self.buffered_bytes -= sum(len(reject.raw) for reject in taken)
         return taken
 
+    def take_halves(self) -> list[Halves]:
+        """Halves that came since the last call."""
+        taken, self.halves = self.halves, []
+        return taken
+
     def add_written(self, sent: int, inserted: int) -> None:
         """Count rows that were written: those that PostgreSQL did not insert were there already."""
         self.counts.loaded += inserted
@@ -85,7 +94,7 @@ class ObjectLoad:
     def outcome(self) -> Outcome:
         """What the ledger keeps."""
         earliest, latest = self._range or (None, None)
-        return Outcome(self.object_id, self.counts, earliest, latest)
+        return Outcome(self.object_id, self.counts, earliest, latest, self.extent)
 
     def _add_records(self, records: pa.RecordBatch) -> None:
         if not records.schema.equals(self._schema):
@@ -96,9 +105,10 @@ class ObjectLoad:
         self._records.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self.buffered_rows += records.num_rows
         self.buffered_bytes += records.nbytes
-        self._widen_range(records)
+        self.widen_range(records)
 
-    def _widen_range(self, records: pa.RecordBatch) -> None:
+    def widen_range(self, records: pa.RecordBatch) -> tuple[datetime, datetime]:
+        """Note that rows of these times came out of the object; returns their first and last time."""
         moments = scoring_microseconds(records)
         first, last = int(moments.min()), int(moments.max())
         if not EARLIEST <= first <= last < LATEST:
@@ -109,10 +119,15 @@ class ObjectLoad:
         earliest, latest = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
         known = self._range or (earliest, latest)
         self._range = min(known[0], earliest), max(known[1], latest)
+        return earliest, latest
 
     def _add_reject(self, reject: Reject) -> None:
         self._rejects.append(reject)
         self.buffered_bytes += len(reject.raw)
+        self.count_reject(reject)
+
+    def count_reject(self, reject: Reject) -> None:
+        """Count a reject that is kept elsewhere."""
         self.counts.rejected += reject.rows
         self.reasons[reject.reason.value] += reject.rows
         if len(self.first_rejects) < EXAMPLES:

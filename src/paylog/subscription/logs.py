@@ -88,6 +88,11 @@ class Logs(Section):
     settle: Duration = Field(
         default=timedelta(0), description="Objects younger than this wait for the next run, like 90s."
     )
+    pending: Duration = Field(
+        default=timedelta(hours=48),
+        description="How long half of a request/response pair waits for the other half before it is a "
+        "reject (UNPAIRED), like 48h.",
+    )
     max_object_bytes: Size = Field(
         default=8 * 1024**3, description="Largest object, decompressed, like 8GiB."
     )
