@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from paylog.cli import check, engines, plan, quarantine, run, status
+from paylog.cli import check, engines, inspect, plan, quarantine, run, status
 from paylog.cli.exit_code import EPILOG
 from paylog.cli.lean import without_pandas
 
@@ -24,6 +24,7 @@ app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 202
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog engines kserve")(engines.engines)
+app.command(epilog="Example:  paylog inspect s3://my-bucket/logs/ > subscriptions/new.yaml")(inspect.inspect)
 app.add_typer(quarantine.app, name="quarantine")
 
 

@@ -62,6 +62,8 @@ _MediaKind = tuple[str | None, str | None, str | None, str | None]
 class AmazonSageMaker(Engine):
     """Decoder of endpoint Data Capture."""
 
+    signs = (frozenset({"captureData", "eventMetadata"}),)
+
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
 

@@ -47,7 +47,7 @@ class ServiceProvider(StrEnum):
     )
     FILES = ("files", "paylog.engines.files:Files", "")
     DATABRICKS = ("databricks", "paylog.engines.mlflow:InferenceTable", "")
-    MLFLOW = ("mlflow", "paylog.engines.mlflow:InferenceTable", "")
+    MLFLOW = ("mlflow", "paylog.engines.mlflow:ScoringLog", "")
     VERTEX_AI = ("vertex_ai", "paylog.engines.vertex_ai:VertexAI", "")
     SPSS = (
         "spss_collaboration_and_deployment_services",
@@ -87,7 +87,12 @@ class ServiceProvider(StrEnum):
 
 def service_providers() -> list[ServiceProvider]:
     """paylog's own, then those of other packages, by name."""
-    return [*ServiceProvider, *(ServiceProvider(name) for name in sorted(_installed()))]
+    return [*ServiceProvider, *(_named(name) for name in sorted(_installed()))]
+
+
+def _named(name: str) -> ServiceProvider:
+    found: ServiceProvider = ServiceProvider(name)  # type: ignore[call-arg]
+    return found
 
 
 @cache
