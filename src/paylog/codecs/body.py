@@ -18,6 +18,7 @@ from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, Media
 from paylog.codecs.csv_body import csv_rows
 from paylog.codecs.mlflow_body import mlflow_rows
 from paylog.codecs.seldon_body import Table, inner_document, is_seldon_message, seldon_rows
+from paylog.codecs.spss_body import spss_rows
 from paylog.codecs.tensors import tensor_rows
 from paylog.errors import Reason, RejectedRecord
 
@@ -170,7 +171,8 @@ def _engines_own(document: Any, side: Side) -> Table | None:
         return table
     if is_seldon_message(document, side):
         return seldon_rows(document)
-    return mlflow_rows(document, side)
+    table = mlflow_rows(document, side)
+    return spss_rows(document, side.wanted) if table is None else table
 
 
 def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:

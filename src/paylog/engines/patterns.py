@@ -12,7 +12,9 @@ import msgspec
 from paylog.codecs import NESTING, Side
 from paylog.codecs.body import load_json
 from paylog.codecs.mlflow_body import COLUMNAR
+from paylog.codecs.spss_body import TABLES, VALUES
 from paylog.codecs.tensors import HOLDERS, flat, is_tensor, tensor_rows
+from paylog.engines.spss_patterns import spss_tree
 from paylog.errors import RejectedRecord
 from paylog.native.pattern import (
     MAX_MEMBERS,
@@ -114,6 +116,8 @@ class SidePattern:
         if not isinstance(document, Mapping):
             raise NoPattern
         holder = next((name for name in NESTING if isinstance(document.get(name), list | dict)), None)
+        if holder is None and (TABLES in document or VALUES in document):
+            return self._spss(document, body, key)
         if holder is None:
             return self._named(document, key)
         if not isinstance(rows := document[holder], list):
@@ -130,6 +134,12 @@ class SidePattern:
         if holder == "features":
             return record([self._row(self.side.positional, rows, "features"), *above], key)
         raise NoPattern
+
+    def _spss(self, document: Mapping[str, Any], body: bytes, key: str) -> Node:
+        members = spss_tree(document, body, self.side.wanted, self._cell)
+        if not 0 < len(members) <= MAX_MEMBERS:
+            raise NoPattern
+        return record(members, key)
 
     def _split(self, body: bytes) -> Node:
         """``dataframe_split`` with one row."""
