@@ -9,7 +9,7 @@ from paylog.engines import Part, documents
 from paylog.engines.parquet_tables import MAGIC, parquet_blocks
 from paylog.errors import TruncatedStream
 
-_HEAD, _MOST_SPACE = 1 << 10, 1 << 16
+_HEAD, _MOST = 1 << 10, 1 << 20
 
 
 def json_or_parquet(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
@@ -20,11 +20,14 @@ def json_or_parquet(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[
     return documents.record_blocks(whole, max_record_bytes)
 
 
-def peeked(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes of a stream, and the stream with them."""
+def peeked(chunks: Iterator[bytes], *, line: bool = False) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a stream, and the stream with them.
+
+    :param line: up to the end of the first line, unless that is very long.
+    """
     head = bytearray()
     try:
-        while len(head) < _HEAD or (not head.strip() and len(head) < _MOST_SPACE):
+        while len(head) < _HEAD or (len(head) < _MOST and not (b"\n" in head if line else head.strip())):
             head += next(chunks)
     except StopIteration:
         return bytes(head), iter([bytes(head)])
