@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, CSV, JSON
-from paylog.engines import Decoded, Engine, Events, Flat, Halves, HalfSide, Part, Reader, documents
+from paylog.engines import Decoded, Engine, Events, Flat, HalfSide, Halves, Part, Reader, documents
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES
@@ -67,9 +67,9 @@ class AmazonSageMakerBatch(Engine):
 
         def read(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
             head, whole = peeked(chunks, line=True)
-            joined = len(self._features) + len(self._outputs)
-            extra = _cells(head.lstrip().partition(b"\n")[0]) - joined
-            if self._features and extra in (0, 2):
+            first = head.lstrip().partition(b"\n")[0]
+            extra = _cells(first) - len(self._features) - len(self._outputs)
+            if extra in (0, 2) and not _is_json(first):
                 ids = (_NAMES.scoring_id, _NAMES.scoring_timestamp)[:extra]
                 return CsvReader((*self._features, *self._outputs, *ids))(whole, max_record_bytes)
             return documents.record_blocks(whole, max_record_bytes)
@@ -106,8 +106,8 @@ class AmazonSageMakerBatch(Engine):
                 halves=list(_halves(HalfSide.RESPONSE, positions, [s[0] for s in split], item, known))
             )
         outputs = [self._parsed(body) for body in bodies]
-        joined = [i for i, output in enumerate(outputs) if output.joined]
-        apart = [i for i, output in enumerate(outputs) if not output.joined]
+        joined = [i for i, output in enumerate(outputs) if bytes(output.joined)]
+        apart = [i for i, output in enumerate(outputs) if not bytes(output.joined)]
         decoded = Decoded()
         if joined:
             decoded.events.append(_events(joined, positions, bodies, outputs, item))
@@ -134,6 +134,10 @@ def _pair_key(item: CaptureObject) -> str:
     return path.partition("/")[2] or path
 
 
+def _is_json(line: bytes) -> bool:
+    return line.lstrip()[:1] in (b"{", b"[")
+
+
 def _cells(line: bytes) -> int:
     try:
         return len(next(csv.reader([line.decode()]), []))
@@ -158,13 +162,12 @@ def _halves(
 ) -> Iterator[Halves]:
     """Halves by line; an output without a time was written when its object was."""
     key, now = _pair_key(item), item.last_modified.isoformat()
-    is_json = bodies[0].lstrip()[:1] in (b"{", b"[")
     yield Halves(
         side=side,
         positions=positions,
         keys=[f"{key}:{position}" for position in positions],
         bodies=bodies,
-        media=JSON if is_json else CSV,
+        media=JSON if _is_json(bodies[0]) else CSV,
         raw=lambda i: bodies[i],
         timestamps=[time or now for _, time in known] if known else None,
         transaction_ids=[inference_id for inference_id, _ in known] if known else None,
