@@ -5,7 +5,7 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -45,11 +45,15 @@ class _Leftover:
 
 
 class Decoder:
-    """Decodes the capture objects of one subscription. Not for use by several threads."""
+    """Decodes the capture objects of one subscription. Not for use by several threads.
 
-    def __init__(self, subscription: Subscription) -> None:
+    :param payload: reads bodies that are stored apart from their records, see ``Engine.payload``.
+    """
+
+    def __init__(self, subscription: Subscription, payload: Callable[[str], bytes] | None = None) -> None:
         self.logs = subscription.logs
         self.engine = engine(subscription)
+        self.engine.payload = payload
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
@@ -81,7 +85,7 @@ class Decoder:
                 yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue
             if isinstance(part, TableBlock):
-                yield from self.normalizer.blocks(self._decode(part, place), place)
+                yield from self._normalized(self._decode(part, place), place)
                 continue
             part.first += first
             yield from self._regular(part, leftover, place)
@@ -94,7 +98,7 @@ class Decoder:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
         found = self._scan(block)
         if found is None or self._scanner is None or not len(found.regular):
-            yield from self.normalizer.blocks(self._decode(block, place), place)
+            yield from self._normalized(self._decode(block, place), place)
             return
         yield self.normalizer.scanned(found, self._scanner.pattern, block, place, self.engine)
         leftover.add(block, found.irregular.tolist())
@@ -111,7 +115,12 @@ class Decoder:
             halves.positions = [places[position] for position in halves.positions]
         for flat in decoded.flat:
             flat.events.positions = [places[position] for position in flat.events.positions]
-        yield from self.normalizer.blocks(decoded, place)
+        yield from self._normalized(decoded, place)
+
+    def _normalized(self, decoded: Decoded, place: Place) -> Iterator[Block]:
+        assert place.item is not None
+        decoded.events = [self.engine.identified(events, place.item) for events in decoded.events]
+        return self.normalizer.blocks(decoded, place)
 
     def _decode(self, block: RecordBlock | TableBlock, place: Place) -> Decoded:
         assert place.item is not None

@@ -155,6 +155,10 @@ class Engine(Protocol):
     """Members or columns, nested ones with a dot, that records of this engine have: ``paylog inspect``
     takes the engine with the largest set that a record has whole."""
 
+    payload: Callable[[str], bytes] | None = None
+    """Reads a body that the engine stored apart from its record, by the reference in it; set by the decoder.
+    Raises RejectedRecord. None: such bodies are not to be had."""
+
     def variant(self, item: CaptureObject) -> str:
         """Part of a record's identity that only the object's path tells (``""`` if none does)."""
         return ""
@@ -180,7 +184,7 @@ class Engine(Protocol):
         return None
 
     def identified(self, events: Events, item: CaptureObject) -> Events:
-        """Events that the native scanner found, with ids if the engine makes them itself."""
+        """Events whose positions in the object are known, with ids if the engine makes them of those."""
         return events
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:

@@ -9,17 +9,17 @@ bentoml/_internal/monitoring/default.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from msgspec import Struct
 
 from paylog import identity
 from paylog.codecs import CHECKED_JSON, Side
-from paylog.engines import Decoded, Engine, Events
+from paylog.engines import Decoded, Engine, Events, Texts
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes
 from paylog.engines.patterns import NoPattern, flat_pattern
@@ -71,9 +71,18 @@ class BentoML(Engine):
             return None
 
     def identified(self, events: Events, item: CaptureObject) -> Events:
-        times, requests = events.timestamps, events.transaction_ids
-        assert requests is not None
-        return _identified(events, times.to_pylist(), requests.to_pylist(), item)
+        """Rows named after (file, time and request, line): two days' files of one name have equal lines."""
+        file = _ROTATED.sub(r"\1", item.uri)
+        times, requests = _listed(events.timestamps), _listed(events.transaction_ids)
+        positions = np.asarray(events.positions).tolist()
+        return replace(
+            events,
+            event_ids=[
+                identity.event_id_at(file, f"{time} {request}", position)
+                for time, request, position in zip(times, requests, positions, strict=True)
+            ],
+            transaction_ids=[None if request == _NO_REQUEST else request for request in requests],
+        )
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         assert isinstance(block, RecordBlock)
@@ -82,32 +91,20 @@ class BentoML(Engine):
             return Decoded(rejects=rejects)
         lines, first = block.records(), block.first
         rows = lines if len(records) == len(lines) else [lines[position - first] for position in positions]
-        times = [row.timestamp for row in records]
         events = Events(
             positions=positions,
-            event_ids=(),
-            timestamps=times,
+            event_ids=None,
+            timestamps=[row.timestamp for row in records],
             requests=rows,
             responses=rows,
             request_type=CHECKED_JSON,
             response_type=CHECKED_JSON,
             raw=lambda i: rows[i],
+            transaction_ids=[None if (key := row.request_id) is None else str(key) for row in records],
         )
-        requests = [None if (key := row.request_id) is None else str(key) for row in records]
-        return Decoded([_identified(events, times, requests, item)], rejects)
+        return Decoded([events], rejects)
 
 
-def _identified(
-    events: Events, times: Sequence[str | None], requests: Sequence[str | None], item: CaptureObject
-) -> Events:
-    """Rows named after (file, time and request, line): two days' files of one name have equal lines."""
-    file = _ROTATED.sub(r"\1", item.uri)
-    positions = np.asarray(events.positions).tolist()
-    return replace(
-        events,
-        event_ids=[
-            identity.event_id_at(file, f"{time} {request}", position)
-            for time, request, position in zip(times, requests, positions, strict=True)
-        ],
-        transaction_ids=[None if request == _NO_REQUEST else request for request in requests],
-    )
+def _listed(texts: Texts) -> list[str | None]:
+    listed: list[str | None] = texts.to_pylist() if isinstance(texts, pa.Array) else texts
+    return listed

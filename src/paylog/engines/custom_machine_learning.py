@@ -9,7 +9,7 @@ its ``scoring_id`` then names the row. JSON array or NDJSON.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -56,7 +56,7 @@ class PayloadRecord(Struct, gc=False):
 class CustomMachineLearning(Engine):
     """Decoder of payload records and of flat scored rows."""
 
-    signs = (
+    signs: ClassVar[tuple[frozenset[str], ...]] = (
         frozenset({"request", "response"}),
         frozenset({"scoring_id", "scoring_timestamp", "request", "response"}),
     )
