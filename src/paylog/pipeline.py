@@ -20,6 +20,7 @@ from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_wi
 from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
+from paylog.storage.payloads import Payloads
 from paylog.storage.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def ingest(
     """
     from paylog.decode import Decoder
 
-    storage, decoder = open_storage(subscription), Decoder(subscription)
+    storage, decoder = open_storage(subscription), Decoder(subscription, open_payloads(subscription))
     span = window.start, window.end
     with (
         open_data_mart(subscription) as data_mart,
@@ -201,6 +202,12 @@ def open_storage(subscription: Subscription) -> Storage:
     """The storage of the subscription's logs. Sends no request yet."""
     logs = subscription.logs
     return connect(resolve(logs.connection), logs.bucket or "", logs.prefix)
+
+
+def open_payloads(subscription: Subscription) -> Payloads:
+    """Bodies that records refer to: only in the container, or folder, of the subscription's logs."""
+    logs = subscription.logs
+    return Payloads(resolve(logs.connection), logs.bucket or "", logs.max_record_bytes)
 
 
 def open_data_mart(subscription: Subscription) -> DataMart:

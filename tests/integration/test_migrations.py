@@ -88,8 +88,8 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
                           "DROP INDEX {}.paylog_object_grown_index",
                           "ALTER TABLE {}.paylog_receipt DROP settled",
                           "ALTER TABLE {}.paylog_quarantine DROP partner_id, DROP partner_position",
-                          "ALTER TABLE {}.paylog_object DROP pending, DROP end_byte, DROP end_position, "
-                          "DROP end_digest",
+                          "ALTER TABLE {}.paylog_object DROP pending, DROP freed, DROP freed_rejects, "
+                          "DROP end_byte, DROP end_position, DROP end_digest",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

@@ -121,8 +121,8 @@ objects = Table(
     _time("superseded_at"),
     _time("freed_from"),
     _time("freed_until"),
-    # Revision 0003.
-    *_counts("pending"),
+    # Revision 0003. Freed: rows and rejects that are gone because their other half's object was replaced.
+    *_counts("pending", "freed", "freed_rejects"),
     Column("end_byte", BigInteger),
     Column("end_position", BigInteger),
     Column("end_digest", LargeBinary),

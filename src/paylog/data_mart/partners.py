@@ -93,7 +93,7 @@ def free_rejects(connection: Connection, schema: str, object_id: int) -> None:
         f"WITH gone AS (DELETE FROM {_name(schema, quarantine.name)} WHERE object_id = %(id)s "
         "OR partner_id = %(id)s RETURNING object_id AS _object_id, position AS _position, "
         "partner_id AS _partner_id, partner_position AS _partner_position, rows), "
-        f"{_freeing()} {_discounting(schema, 'rejected', 'sum(rows)')}",
+        f"{_freeing()} {_noting(schema, 'freed_rejects', 'sum(rows)')}",
         object_id,
     )
 
@@ -108,7 +108,7 @@ def free_rows(connection: Connection, table: PayloadTable, object_id: int, span:
         f"AND (_object_id = %(id)s OR _partner_id = %(id)s) RETURNING {_KEY}, _object_id, _position, "
         "_partner_id, _partner_position), "
         f"keys AS (INSERT INTO pg_temp.paylog_freed SELECT {_KEY} FROM gone), "
-        f"{_freeing()} {_discounting(table.schema, 'loaded', 'count(*)')}",
+        f"{_freeing()} {_noting(table.schema, 'freed', 'count(*)')}",
         object_id,
         span,
     )
@@ -168,10 +168,10 @@ def _freeing() -> str:
     )
 
 
-def _discounting(schema: str, fate: str, rows: str) -> str:
-    """Take rows in ``gone`` off the entries of other objects."""
+def _noting(schema: str, column: str, rows: str) -> str:
+    """Note what is in ``gone`` in the entries of other objects."""
     return (
-        f"UPDATE {_name(schema, objects.name)} o SET {fate} = o.{fate} - g.rows, read = o.read - g.rows "
+        f"UPDATE {_name(schema, objects.name)} o SET {column} = o.{column} + g.rows "
         f"FROM (SELECT _object_id, {rows} AS rows FROM gone WHERE _object_id <> %(id)s GROUP BY 1) g "
         "WHERE o.object_id = g._object_id"
     )

@@ -38,6 +38,11 @@ def _layout(value: str) -> str:
         raise problem(f"{', '.join(unknown)} is not known in a layout; use {', '.join(_LAYOUT_FIELDS)}")
     if used != _LAYOUT_FIELDS[: len(used)]:
         raise problem("a layout goes from the year down without a gap: %Y, %m, %d, %H, %M, each once")
+    if "{" in value or "}" in value:
+        value, choice = re.sub(r"^\{[^{}/%]+\}/", "", value), value
+        if "{" in value or "}" in value:
+            raise problem("a choice is the first folder of a layout: {inputs,outputs}/%Y/%m/%d/")
+        return _layout(value) and choice
     if value and (not used or value.startswith("/") or not value.endswith("/") or ".." in value):
         raise problem("a layout is relative, ends with '/' and holds a time: %Y/%m/%d/%H/ or dt=%Y-%m-%d/")
     return value

@@ -37,6 +37,11 @@ class ServiceProvider(StrEnum):
         "paylog.engines.amazon_sagemaker:AmazonSageMaker",
         "%Y/%m/%d/%H/",
     )
+    AZURE_MACHINE_LEARNING = (
+        "azure_machine_learning_service",
+        "paylog.engines.azure_machine_learning:AzureMachineLearning",
+        "{model_inputs,model_outputs,model_inputs_outputs}/%Y/%m/%d/%H/",
+    )
     KSERVE = ("kserve", "paylog.engines.kserve:KServe", "")
     SELDON = ("seldon", "paylog.engines.seldon:Seldon", "")
     BENTOML = ("bentoml", "paylog.engines.bentoml:BentoML", "")

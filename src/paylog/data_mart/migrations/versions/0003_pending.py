@@ -26,7 +26,8 @@ def upgrade() -> None:
 
 def extend_tables() -> None:
     op.add_column("paylog_receipt", sa.Column("settled", sa.BigInteger, nullable=False, server_default=ZERO))
-    op.add_column("paylog_object", sa.Column("pending", sa.BigInteger, nullable=False, server_default=ZERO))
+    for name in ("pending", "freed", "freed_rejects"):
+        op.add_column("paylog_object", sa.Column(name, sa.BigInteger, nullable=False, server_default=ZERO))
     for name, kind in (("end_byte", sa.BigInteger), ("end_position", sa.BigInteger)):
         op.add_column("paylog_object", sa.Column(name, kind))
     op.add_column("paylog_object", sa.Column("end_digest", sa.LargeBinary))

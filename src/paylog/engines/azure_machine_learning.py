@@ -1,0 +1,226 @@
+"""Azure Machine Learning: the data collector of online endpoints, and ``ModelDataCollector`` of AKS (v1).
+
+Collector (Microsoft Learn, "Collect production data from models deployed for real-time inferencing"):
+JSON lines in append blobs, each a CloudEvent of one collection, named at the end of its ``type``.
+``model_inputs`` and ``model_outputs`` (``data``: a list of rows) and ``request`` and ``response``
+(``data``: the body) are halves that share ``correlationid``; ``model_inputs_outputs`` holds both sides.
+``dataref``, or ``data`` beside ``datainblob``, names a blob with the data.
+
+v1: CSV with a header and ``$aml_dc_*`` columns; rows of ``inputs`` and ``predictions`` pair by
+correlation id and their order within it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from paylog.codecs import CHECKED_JSON, JSON, UNKNOWN, MediaType
+from paylog.codecs.body import media_type
+from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Reader, documents
+from paylog.engines.csv_tables import CsvReader
+from paylog.engines.documents import RecordBlock
+from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.tables import TableBlock
+from paylog.errors import Reason, RejectedRecord
+from paylog.records import CaptureObject, Reject
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
+
+_TYPE = "azureml.inference."
+_STRAY_COMMA = re.compile(rb",[ \t\r]*(?=\n|\Z)")
+_MISSING = {HalfSide.REQUEST: Reason.MISSING_REQUEST, HalfSide.RESPONSE: Reason.MISSING_RESPONSE}
+_ID, _TIME, _V1 = "$aml_dc_correlation_id", "$aml_dc_scoring_timestamp", ("$aml_dc_", "$aml_")
+
+
+class _Record(Struct, gc=False):
+    type: str | None = None
+    time: str | None = None
+    correlationid: str | None = None
+    xrequestid: str | None = None
+    datacontenttype: str | None = None
+    data: Raw = Raw()
+    dataref: str | None = None
+    datainblob: str | bool | None = None
+
+
+_Kind = tuple[HalfSide | None, MediaType]
+
+
+class AzureMachineLearning(Engine):
+    """Decoder of the data collector's blobs, and of v1's CSV by the extension."""
+
+    signs = (
+        frozenset({"specversion", "type", "correlationid", "contentrange"}),
+        frozenset({_ID, _TIME}),
+    )
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._decoder = msgspec.json.Decoder(_Record)
+        self._csv = CsvReader(known=(_ID,))
+        self._sides: dict[str, HalfSide | str | None] = {}
+        self._counted: tuple[str, str, int] = "", "", 0
+
+    def appends(self, item: CaptureObject) -> bool:
+        """The blob of the current hour grows. v1's CSV is read again as a whole: its header is its head."""
+        return item.key.endswith((".jsonl", ".json"))
+
+    def reader(self, item: CaptureObject) -> Reader:
+        return self._csv if item.key.endswith(".csv") else documents.line_blocks
+
+    def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
+        if isinstance(block, TableBlock):
+            return self._decode_v1(block, item)
+        records, positions, rejects = decode_envelopes(_without_commas(block), self._decoder)
+        lines = block.records()
+        decoded = Decoded(rejects=rejects)
+        by_kind: dict[_Kind, tuple[list[int], list[bytes]]] = {}
+        for i, record in enumerate(records):
+            side = self._side(record.type, item.key)
+            if side == "other":
+                decoded.filtered += 1
+                continue
+            assert side is None or isinstance(side, HalfSide)
+            try:
+                media, body = self._content(record, side)
+            except RejectedRecord as error:
+                line = lines[positions[i] - block.first]
+                decoded.rejects.append(Reject(positions[i], error.reason, line))
+                continue
+            which, bodies = by_kind.setdefault((side, media), ([], []))
+            which.append(i)
+            bodies.append(body)
+        for (side, media), (which, bodies) in by_kind.items():
+            chosen, places = [records[i] for i in which], [positions[i] for i in which]
+            _add(decoded, side, media, chosen, places, bodies, block)
+        return decoded
+
+    def _side(self, kind: str | None, key: str) -> HalfSide | str | None:
+        """None: both sides; ``other``: a collection of something else."""
+        name = kind or key
+        if name not in self._sides:
+            if len(self._sides) > 1000:
+                self._sides.clear()
+            collection = kind.removeprefix(_TYPE) if kind else key
+            self._sides[name] = _side_of(collection.lower())
+        return self._sides[name]
+
+    def _content(self, record: _Record, side: HalfSide | None) -> tuple[MediaType, bytes]:
+        """Media type and bytes of the data. Raises RejectedRecord."""
+        data = bytes(record.data)
+        if not record.dataref and record.datainblob in (None, False, "false"):
+            if data[:1] in (b"[", b"{"):
+                return CHECKED_JSON, data
+            if not data or data == b"null":
+                raise RejectedRecord(_MISSING.get(side or HalfSide.REQUEST, Reason.MISSING_REQUEST))
+            if data[:1] != b'"':
+                return CHECKED_JSON, data
+            text: str = msgspec.json.decode(data, type=str)
+            media = media_type(record.datacontenttype)
+            return (UNKNOWN if media == JSON else media), text.encode()
+        reference = record.dataref or (msgspec.json.decode(data, type=str) if data[:1] == b'"' else "")
+        if self.payload is None or not reference:
+            raise RejectedRecord(Reason.MISSING_PAYLOAD)
+        return media_type(record.datacontenttype), self.payload(reference)
+
+    def _decode_v1(self, block: TableBlock, item: CaptureObject) -> Decoded:
+        """Rows of one designation. Their bodies are the rows themselves, as JSON."""
+        side = _side_of(item.key.lower())
+        rows = block.table.to_pylist()
+        which = [i for i, row in enumerate(rows) if row.get(_ID) != _ID]
+        decoded = Decoded(filtered=len(rows) - len(which))
+        if not isinstance(side, HalfSide):
+            decoded.filtered = len(rows)
+            return decoded
+        names = [name for name in block.table.column_names if not name.startswith(_V1)]
+        decoded.halves.append(
+            Halves(
+                side=side,
+                positions=[int(block.positions[i]) for i in which],
+                keys=self._numbered([rows[i].get(_ID) for i in which], item.uri + item.version),
+                bodies=[json.dumps({name: rows[i][name] for name in names}).encode() for i in which],
+                media=CHECKED_JSON,
+                raw=lambda i: block.raw(which[i]),
+                timestamps=[_utc(rows[i].get(_TIME)) for i in which],
+                row_ids=True,
+            )
+        )
+        return decoded
+
+    def _numbered(self, ids: Sequence[str | None], place: str) -> list[str | None]:
+        """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks."""
+        last_place, last, number = self._counted
+        if last_place != place:
+            last, number = "", 0
+        keys: list[str | None] = []
+        for key, group in groupby(ids):
+            number = number if key == last else 0
+            for _ in group:
+                number += 1
+                keys.append(f"{key}-{number}" if key else None)
+            last = key or ""
+        self._counted = place, last, number
+        return keys
+
+
+def _side_of(collection: str) -> HalfSide | str | None:
+    """Which side a collection's name (v1: the path) means."""
+    name = collection.rsplit("/", 1)[-1]
+    inputs, outputs = "input" in collection, "output" in collection or "prediction" in collection
+    if "inputs_outputs" in collection:
+        return None
+    if name.startswith("request") or "/request/" in collection or (inputs and not outputs):
+        return HalfSide.REQUEST
+    if name.startswith("response") or "/response/" in collection or (outputs and not inputs):
+        return HalfSide.RESPONSE
+    return "other"
+
+
+def _without_commas(block: RecordBlock) -> RecordBlock:
+    """Some writers end a line in a comma: that is no part of the record."""
+    if b",\n" not in block.data and not block.data.rstrip().endswith(b","):
+        return block
+    return RecordBlock(_STRAY_COMMA.sub(b"", block.data), block.first)
+
+
+def _add(
+    decoded: Decoded,
+    side: HalfSide | None,
+    media: MediaType,
+    records: Sequence[_Record],
+    positions: Sequence[int],
+    bodies: list[bytes],
+    block: RecordBlock,
+) -> None:
+    """Halves of a side, or events where records hold both."""
+    shared: dict[str, Any] = {
+        "positions": positions,
+        "raw": lambda i: block.records()[positions[i] - block.first],
+        "timestamps": [record.time for record in records],
+    }
+    keys = [record.correlationid or record.xrequestid for record in records]
+    if side is not None:
+        decoded.halves.append(Halves(side=side, keys=keys, bodies=bodies, media=media, **shared))
+        return
+    decoded.events.append(
+        Events(
+            event_ids=keys,
+            requests=bodies,
+            responses=bodies,
+            request_type=media,
+            response_type=media,
+            **shared,
+        )
+    )
+
+
+def _utc(time: str | None) -> str | None:
+    """v1 writes UTC without saying so."""
+    return f"{time}Z" if time and not time.endswith("Z") else time
