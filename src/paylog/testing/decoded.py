@@ -167,6 +167,6 @@ def together(
         sorted(rejects, key=lambda r: (r.position, r.row or 0, r.reason)),
         sum(block.read for block in blocks),
         sum(block.filtered for block in blocks),
-        list(zip(*(table.column(name).to_pylist() for name in ("object_id", "position")), strict=True)),
+        sorted(zip(*(table.column(name).to_pylist() for name in ("object_id", "position")), strict=True)),
         matched.alone.num_rows,
     )
