@@ -152,8 +152,8 @@ class Engine(Protocol):
     """Decoder of one service provider's capture objects. Inherit it; ``decode`` is what must be written."""
 
     signs: ClassVar[tuple[frozenset[str], ...]] = ()
-    """Members or columns, nested ones with a dot, that records of this engine have: ``paylog inspect``
-    takes the engine with the largest set that a record has whole."""
+    """Members or columns, nested ones with a dot, that records of this engine have, or a pattern of their
+    keys (``*.out``): ``paylog inspect`` takes the engine with the largest set that a record has whole."""
 
     payload: Callable[[str], bytes] | None = None
     """Reads a body that the engine stored apart from its record, by the reference in it; set by the decoder.

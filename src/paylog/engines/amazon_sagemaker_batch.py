@@ -48,7 +48,11 @@ class _Output(Struct, gc=False):
 class AmazonSageMakerBatch(Engine):
     """Decoder of the objects of batch transform jobs."""
 
-    signs = (frozenset({"SageMakerOutput"}), frozenset({"SageMakerInferenceId", "SageMakerInferenceTime"}))
+    signs = (
+        frozenset({"*.out"}),
+        frozenset({"SageMakerOutput"}),
+        frozenset({"SageMakerInferenceId", "SageMakerInferenceTime"}),
+    )
 
     def __init__(self, subscription: Subscription) -> None:
         schema = subscription.model_schema

@@ -8,7 +8,7 @@ Columns are called as the model schema's fields, and ``scoring_id``, ``scoring_t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
 import msgspec
@@ -35,7 +35,7 @@ _JSON_STARTS = (b"{", b"[")
 class Files(Engine):
     """Decoder of flat files."""
 
-    signs = (
+    signs: ClassVar[tuple[frozenset[str], ...]] = (
         frozenset({"scoring_timestamp", "prediction"}),
         frozenset({"scoring_id", "scoring_timestamp"}),
     )

@@ -10,7 +10,7 @@ Source: Databricks' documentation and the DDL of a live table; mlflow's scoring 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -66,7 +66,7 @@ class _Record(Struct, gc=False):
 class InferenceTable(Engine):
     """Decoder of inference tables and of logs with the same members."""
 
-    signs = (
+    signs: ClassVar[tuple[frozenset[str], ...]] = (
         frozenset({"databricks_request_id", "request", "response"}),
         frozenset({"invocation_id", "event_time"}),
     )

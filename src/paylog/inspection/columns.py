@@ -128,9 +128,20 @@ def _tensors(document: Any) -> list[tuple[str, str, Any, str]]:
         width = int(tensor["shape"][1]) if len(tensor.get("shape", ())) == 2 else 1
         if width > 1 and len(named) == 1:
             cells += [(f"#{i}", "", "", kind) for i in range(width)]
+        elif width > 1:
+            cells.append((name, name, [None] * width, "list"))
         else:
-            cells.append((name, name, [None] * width if width > 1 else "", "list" if width > 1 else kind))
+            cells += [(name, name, cell, kind) for cell in _flat(tensor.get("data"))]
     return cells
+
+
+def _flat(data: Any) -> Iterator[Any]:
+    """Values of a tensor, flat or nested."""
+    if isinstance(data, list):
+        for element in data:
+            yield from _flat(element)
+    else:
+        yield data
 
 
 def _table(document: Any) -> Iterator[tuple[str, str, Any, str]]:

@@ -12,7 +12,7 @@ from paylog.engines import Engine
 from paylog.inspection.columns import Bodies, Column, bodies
 from paylog.inspection.glimpse import Glimpse
 from paylog.inspection.recognition import Recognised, is_flat
-from paylog.inspection.shapes import kind_of
+from paylog.inspection.shapes import kind_of, number_kind
 from paylog.layout import Layout
 from paylog.subscription import ServiceProvider, Subscription
 from paylog.subscription.declared_schema import ColumnName
@@ -90,7 +90,8 @@ def _told(provider: ServiceProvider, found: Glimpse, place: dict[str, Any]) -> B
     if not told.request and not told.response:
         for sample in filter(is_flat, found.samples):
             for name, cell in ((n, c) for record in sample.records for n, c in record.items()):
-                told.request.setdefault(name, Column(name)).see(cell, kind_of(cell))
+                kind = number_kind(cell) if sample.container == "CSV" and cell else kind_of(cell)
+                told.request.setdefault(name, Column(name)).see(cell, kind)
         told.response = dict(told.request)
     if told.request.keys() == told.response.keys():  # rows that hold both sides
         told.response = {key: column for key, column in told.response.items() if _is_response(column.name)}
@@ -205,7 +206,7 @@ def _unusable(name: str) -> bool:
 def _filed(provider: ServiceProvider, found: Glimpse) -> dict[str, Any]:
     """Prefix below the folder and layout, where all keys agree on them."""
     keys = [item.key for item in found.objects]
-    for pattern in _LAYOUTS if keys else ():
+    for pattern in filter(None, (provider.layout, *_LAYOUTS)) if keys else ():
         regex = Layout(pattern)._regex
         starts = {match.start() if (match := regex.search(key)) else -1 for key in keys}
         heads = {key[: start + 1] for key in keys for start in starts if start > 0}
