@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from paylog.engines import engine
 from paylog.errors import ObjectNotFound
 from paylog.layout import Layout, Window
 from paylog.records import CaptureObject
 from paylog.storage import Storage
+from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
 
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,22 @@ def listed(storage: Storage, subscription: Subscription, window: Window) -> Iter
     logs = subscription.logs
     layout = Layout(subscription.layout)
     searched = searched_window(subscription, window)
+    skips = engine(subscription).skips
     for prefix in layout.prefixes(searched):
-        for item in storage.list(prefix):
-            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant):
+        for item in _alive(storage, storage.list(prefix)):
+            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant) and not skips(item):
                 yield item
+
+
+def _alive(storage: Storage, items: Iterator[CaptureObject]) -> Iterator[CaptureObject]:
+    """Without the files that a Delta table no longer consists of."""
+    tables: list[frozenset[str] | None] = []
+    for item in items:
+        if item.key.endswith(".parquet"):
+            tables = tables or [live_files(storage)]
+            if tables[0] is not None and item.key not in tables[0]:
+                continue
+        yield item
 
 
 def _is_of_variant(item: CaptureObject, variant: str | None) -> bool:
