@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from paylog.codecs import CSV
+from paylog.codecs.body import is_text
 from paylog.codecs.csv_body import csv_rows
 from paylog.engines.documents import BLOCK_BYTES, KEPT_OF_OVERLONG
 from paylog.engines.tables import TableBlock
@@ -180,7 +182,8 @@ def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[Tabl
     """The rows of a piece; one that cannot be read whole is halved until the bad record is found."""
     count = len(piece.starts)
     quoted_lines = piece.data.count(b"\n") >= count
-    table, odd = csv_rows(piece.data, names, quoted_newlines=quoted_lines) if names else (None, [])
+    readable = bool(names) and is_text([piece.data], CSV)
+    table, odd = csv_rows(piece.data, names, quoted_newlines=quoted_lines) if readable else (None, [])
     if table is None or table.num_rows + len(odd) != count:
         if count == 1:
             yield Reject(int(piece.positions[0]), _fault(piece.record(0)), piece.record(0))
