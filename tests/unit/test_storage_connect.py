@@ -34,7 +34,7 @@ def test_a_folder_in_a_uri(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("connection", "bucket", "problem"),
     [
-        (Connection("x", "postgres"), "b", r"'x' has type 'postgres'.*ibm_cos, aws, wasb, .*paylog_folder, fs"),
+        (Connection("x", "postgres"), "b", r"'x' has type 'postgres'.*ibm_cos, aws, .*folder, fs"),
         (Connection("x", "paylog_folder"), "", "absolute path"),
         (Connection("x", "paylog_folder", extra={"path": "logs"}), "", "absolute path.*'logs'"),
         (Connection("x", "paylog_folder", extra={"path": "/srv/logs"}), "b", "remove logs.bucket 'b'"),

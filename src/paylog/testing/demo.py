@@ -26,7 +26,7 @@ from paylog.testing.stack import Stack
 
 PORT = 8080
 _FREE_BYTES = 1_000_000_000
-_COUNTED = ("read", "loaded", "duplicate", "rejected")
+_COUNTED = ("read", "loaded", "duplicate", "rejected", "pending")
 _WINDOW = {
     "window_start": DAYS[0].isoformat(),
     "window_end": (DAYS[-1] + (DAYS[1] - DAYS[0])).isoformat(),
@@ -59,7 +59,7 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         with _step("Start PostgreSQL, the object store and Airflow"):
             stack.start()
-        with _step("Write scoring logs of two models to the object store") as said:
+        with _step("Write scoring logs of two models on four engines to the object store") as said:
             said.append("{} objects, {} of them new".format(*write_demo_logs(stack.object_store.client)))
         with _step("Wait for Airflow"):
             api = stack.wait_ready()
@@ -119,7 +119,11 @@ def _show(stack: Stack, api: AirflowApi, runs: dict[str, str]) -> bool:
 
 
 def _is_planted(receipt: dict[str, Any], counts: Counts) -> bool:
-    return all(receipt[name] == getattr(counts, name) for name in _COUNTED)
+    """Halves that waited for their other half, in another batch, were read on top of the rows."""
+    read = receipt["read"] - receipt["pending"]
+    return read == counts.read and all(
+        receipt[name] == getattr(counts, name) for name in ("loaded", "duplicate", "rejected")
+    )
 
 
 def _planted() -> dict[str, tuple[Counts, Counter[str]]]:
@@ -147,7 +151,7 @@ def _kept(stack: Stack, subscription_id: str) -> tuple[int, Counter[str]]:
 
 
 def _receipt_table(receipts: dict[str, dict[str, Any]]) -> Table:
-    table = _table("Receipts of this run: read = loaded + duplicate + rejected", ["subscription"])
+    table = _table("Receipts of this run: read = loaded + duplicate + rejected + pending", ["subscription"])
     for name in ("objects", *_COUNTED, "balanced"):
         table.add_column(name, justify="right")
     for name, receipt in receipts.items():
