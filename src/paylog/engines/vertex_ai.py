@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _PAYLOADS = ("request_payload", "response_payload")
 _WHOLE = (("full_request", "raw_data"), ("full_response", "raw_prediction"))
+_MEMBERS = "instances", "predictions"
 _SCORED = {"classes": "scores", "displayNames": "confidences"}
 _CLASSES = r'^\s*\{\s*"(?:classes|displayNames)"\s*:\s*(?P<classes>\[[^\]]*\])'
 _NO_JSON = "\x01"  # stands for an element that is none, and would be lost among lines
@@ -81,21 +82,28 @@ class VertexAI(Engine):
             asked = payloads[0][i].is_valid or whole[0][i].is_valid
             reason = Reason.MISSING_RESPONSE if asked else Reason.MISSING_REQUEST
             decoded.rejects.append(Reject(int(block.positions[i]), reason, block.raw(int(i))))
-        if single.any():
-            which = np.flatnonzero(single)
-            decoded.events.append(_events(block, which, [side.take(pa.array(which)) for side in whole], JSON))
         if listed.any():
-            which = np.flatnonzero(listed)
-            requests, responses = (side.take(pa.array(which)) for side in payloads)
-            responses, unknown = self._in_order(responses)
-            for i in np.flatnonzero(unknown):
-                at, rows = int(which[i]), max(len(responses[i]), 1)
-                reject = Reject(int(block.positions[at]), Reason.UNKNOWN_CLASS, block.raw(at), rows=rows)
-                decoded.rejects.append(reject)
-            known = pa.array(~unknown)
-            bodies = [_lines(side.filter(known)) for side in (requests, responses)]
-            decoded.events.append(_events(block, which[~unknown], bodies, JSON_LINES))
+            self._listed(block, np.flatnonzero(listed), payloads, decoded)
+        if single.any():
+            payloads = [_elements(side, key) for side, key in zip(whole, _MEMBERS, strict=True)]
+            listed = _both(payloads) & single
+            self._listed(block, np.flatnonzero(listed), payloads, decoded)
+            rest = np.flatnonzero(single & ~listed)
+            decoded.events.append(_events(block, rest, [side.take(pa.array(rest)) for side in whole], JSON))
         return decoded
+
+    def _listed(self, block: TableBlock, which: Any, payloads: list[pa.Array], decoded: Decoded) -> None:
+        """Rows with one instance and one prediction an element."""
+        if not len(which):
+            return
+        requests, responses = (side.take(pa.array(which)) for side in payloads)
+        responses, unknown = self._in_order(responses)
+        for i in np.flatnonzero(unknown):
+            at, rows = int(which[i]), max(len(responses[i]), 1)
+            reject = Reject(int(block.positions[at]), Reason.UNKNOWN_CLASS, block.raw(at), rows=rows)
+            decoded.rejects.append(reject)
+        bodies = [_lines(side.filter(pa.array(~unknown))) for side in (requests, responses)]
+        decoded.events.append(_events(block, which[~unknown], bodies, JSON_LINES))
 
     def _as_table(self, block: RecordBlock) -> tuple[TableBlock, list[Reject]]:
         records, positions, rejects = decode_envelopes(block, self._decoder)
@@ -203,6 +211,21 @@ def _whole(table: pa.Table, names: Sequence[str]) -> pa.Array:
     if texts is None or not pa.types.is_string(texts.type):
         return pa.nulls(table.num_rows, pa.string())
     return texts
+
+
+def _elements(bodies: pa.Array, key: str) -> pa.Array:
+    """The elements of each body's list under ``key``; null where it has none."""
+
+    def elements(body: str | None) -> list[str] | None:
+        if body is None:
+            return None
+        try:
+            members = msgspec.json.decode(body, type=dict[str, Raw])
+            return [bytes(raw).decode() for raw in msgspec.json.decode(members[key], type=list[Raw])]
+        except (*FAILURES, KeyError):
+            return None
+
+    return pa.array(map(elements, bodies.to_pylist()), pa.list_(pa.string()))
 
 
 def _both(sides: list[pa.Array]) -> Any:
