@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from paylog.decode import Decoder
 from paylog.errors import Reason
@@ -40,9 +41,15 @@ def test_a_time_without_a_zone_is_the_subscriptions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", Path)
-def test_without_a_time_or_a_zone_nothing_is_loaded(path: Path) -> None:
-    found = load(line(time=None), line(time="soon"), line(), path=path, timezone=None)
-    assert found.reasons == [Reason.NO_TIMESTAMP] * 3
+def test_without_a_time_nothing_is_loaded(path: Path) -> None:
+    found = load(line(time=None), line(time="soon"), line(), path=path)
+    assert found.reasons == [Reason.NO_TIMESTAMP] * 2
+
+
+def test_a_subscription_has_to_say_the_zone() -> None:
+    with pytest.raises(ValidationError, match="zone"):
+        declare("bentoml", FEATURES)
+    assert declare("bentoml", FEATURES, timestamp="last_modified")
 
 
 @pytest.mark.parametrize("path", Path)
@@ -80,7 +87,7 @@ def test_the_ways_to_decode_name_rows_alike() -> None:
 
 
 def test_what_is_a_log_and_what_still_grows() -> None:
-    engine = Decoder(declare("bentoml", FEATURES)).engine
+    engine = Decoder(declare("bentoml", FEATURES, timezone="UTC")).engine
     files = {
         "credit/data/data.1.log": (False, True),
         "data.0.log": (False, True),

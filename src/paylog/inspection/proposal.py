@@ -106,7 +106,7 @@ def _engine(provider: ServiceProvider, place: dict[str, Any]) -> Engine:
         "id": "inspected",
         "service_provider": provider.value,
         "deployment": {"id": "inspected"},
-        "logs": place,
+        "logs": {"timezone": "UTC", **place},
         "model_schema": {
             "problem_type": "regression",
             "fields": [
