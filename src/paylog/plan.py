@@ -16,6 +16,7 @@ from paylog.subscription import Subscription
 
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -131,7 +132,8 @@ def make_plan(
         changed += item.uri in loaded
         late += not layout.covers(item.key, window)
         new.append(item)
-    new.sort(key=lambda item: item.uri)
+    # By time first: both halves of a pair, in two folders, tend to be in one batch.
+    new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
     parts = _cut(new, batch_bytes, max_batches)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
