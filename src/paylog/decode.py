@@ -85,6 +85,7 @@ class Decoder:
                 yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue
             if isinstance(part, TableBlock):
+                part.positions = part.positions + first
                 yield from self._normalized(self._decode(part, place), place)
                 continue
             part.first += first

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from paylog.errors import ObjectChanged, ObjectNotFound
@@ -104,8 +105,17 @@ class ObjectIngest:
                 raise ObjectRewritten(f"{item.uri} is shorter than before.")
             with source(item, part.start) as chunks:
                 first, lines = part.read(self._watched(chunks))
+                if first and (header := self._decoder.engine.header(lambda: self._first_line(item), item)):
+                    first, lines = first - 1, chain([header], lines)
                 self._decode(item, lines, target, first)
             target.extent = part.extent
+
+    def _first_line(self, item: CaptureObject) -> bytes:
+        head = b""
+        with self._storage.open(item) as chunks:
+            while b"\n" not in head and len(head) < self._decoder.logs.max_record_bytes:
+                head += next(chunks)
+        return head[: head.index(b"\n") + 1] if b"\n" in head else b""
 
     def _decode(
         self, item: CaptureObject, chunks: Iterator[bytes], target: ObjectLoad, first: int = 0

@@ -175,6 +175,10 @@ class Engine(Protocol):
         """
         return False
 
+    def header(self, first_line: Callable[[], bytes], item: CaptureObject) -> bytes:
+        """The first line of an object that grows, if what was appended to it is not understood without."""
+        return b""
+
     def reader(self, item: CaptureObject) -> Reader:
         """How the object's bytes become blocks; JSON documents unless said otherwise."""
         return documents.record_blocks

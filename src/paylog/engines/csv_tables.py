@@ -53,6 +53,10 @@ class CsvReader:
                 names, header = self._names(part.record(0))
             yield from _blocks(part, names, header)
 
+    def is_header(self, line: bytes) -> bool:
+        """Whether a line names columns."""
+        return bool(self._names(line.removeprefix(_BOM).rstrip(b"\r\n"))[1])
+
     def _names(self, first: bytes) -> tuple[list[str], list[str]]:
         """Column names, and the header that gave them (empty for none)."""
         try:

@@ -7,7 +7,8 @@ Columns are called as the model schema's fields, and ``scoring_id``, ``scoring_t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
@@ -28,6 +29,7 @@ from paylog.records import CaptureObject
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
+_LINES = re.compile(r"\.(?:ndjson|jsonl|csv)$")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _JSON_STARTS = (b"{", b"[")
 
@@ -46,6 +48,14 @@ class Files(Engine):
         self._records = CustomMachineLearning(subscription)
         columns = subscription.logs.columns or tuple(field.name for field in schema.fields)
         self._csv = CsvReader(columns, known=frozenset(self._rows.types))
+
+    def appends(self, item: CaptureObject) -> bool:
+        """Files of lines in a folder may still be written to; an object in a bucket is whole."""
+        return item.uri.startswith("file://") and _LINES.search(item.key) is not None
+
+    def header(self, first_line: Callable[[], bytes], item: CaptureObject) -> bytes:
+        line = first_line() if item.key.endswith(".csv") else b""
+        return line if line and self._csv.is_header(line) else b""
 
     def reader(self, item: CaptureObject) -> Reader:
         """By the object's first bytes; a name that ends in ``.csv`` decides, too."""
