@@ -20,7 +20,9 @@ _TENSORS = {FieldType.STRING: "BYTES", FieldType.BOOLEAN: "BOOL", FieldType.INTE
 
 
 @dataclass(frozen=True, kw_only=True)
-class _InferenceLog(ScoringLog):
+class InferenceLog(ScoringLog):
+    """A log of JSON documents, a line each, of which a record may have several."""
+
     layout: str = ""
     plantable: ClassVar[frozenset[Defect]] = _PLAIN
 
@@ -72,7 +74,7 @@ class Written(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KServeLog(_InferenceLog):
+class KServeLog(InferenceLog):
     """The inference logger of a KServe predictor.
 
     :param apart: responses are in objects of their own, which follow those of their requests.
@@ -144,7 +146,7 @@ def _tensor(name: str, shape: list[int], datatype: str, data: list[Any]) -> dict
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeldonLog(_InferenceLog):
+class SeldonLog(InferenceLog):
     """Documents of Seldon's request logger, exported from Elasticsearch: one a row."""
 
     def lines(self, record: ScoredRecord) -> Iterator[Any]:
@@ -161,7 +163,7 @@ class SeldonLog(_InferenceLog):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BentoMLLog(_InferenceLog):
+class BentoMLLog(InferenceLog):
     """A BentoML monitor's files; a row's id is not the record's, and its time is UTC without saying so."""
 
     def lines(self, record: ScoredRecord) -> Iterator[Any]:
@@ -175,7 +177,7 @@ class BentoMLLog(_InferenceLog):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatsonMachineLearningLog(_InferenceLog):
+class WatsonMachineLearningLog(InferenceLog):
     """Payload records with the bodies of Watson Machine Learning's scoring API."""
 
     plantable: ClassVar = _PLAIN | {Defect.ROW_COUNT_MISMATCH}
