@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _WINDOW = {
     "batch_mb": 1,
 }
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,16 +76,22 @@ def _demo(options: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _run_dags(stack: Stack, api: AirflowApi) -> dict[str, str]:
-    """Subscription id → id of its finished run over the days of the demo."""
+def _run_dags(stack: Stack, api: AirflowApi) -> dict[str, list[str]]:
+    """Subscription id → ids of its finished runs: over the days of the demo, and that of the schedule."""
     wanted = {f"paylog__{day.subscription_id}": day.subscription_id for day in demo_logs()}
     stack.wait(lambda: set(wanted) <= api.dags(), what="the DAGs to be parsed")
-    runs = {dag_id: api.trigger(dag_id, conf=_WINDOW) for dag_id in wanted}
+    began = datetime.now(UTC)
+    for dag_id in wanted:
+        api.trigger(dag_id, conf=_WINDOW)
     for dag_id in wanted:
         api.unpause(dag_id)
-    for dag_id, run_id in runs.items():
-        _wait_for_run(stack, api, dag_id, run_id)
-    return {wanted[dag_id]: run_id for dag_id, run_id in runs.items()}
+    runs: dict[str, list[str]] = {}
+    for dag_id, name in wanted.items():
+        while left := set(api.runs(dag_id, began)) - set(runs.setdefault(name, [])):
+            for run_id in sorted(left):
+                _wait_for_run(stack, api, dag_id, run_id)
+                runs[name].append(run_id)
+    return runs
 
 
 def _wait_for_run(stack: Stack, api: AirflowApi, dag_id: str, run_id: str) -> None:
@@ -99,14 +106,17 @@ def _wait_for_run(stack: Stack, api: AirflowApi, dag_id: str, run_id: str) -> No
         )
 
 
-def _show(stack: Stack, api: AirflowApi, runs: dict[str, str]) -> bool:
+def _show(stack: Stack, api: AirflowApi, runs: dict[str, list[str]]) -> bool:
     """Print receipts and the data mart's own counts; whether both are what was planted."""
-    receipts = {name: api.xcom(f"paylog__{name}", run, "reconcile") for name, run in runs.items()}
+    receipts = {
+        name: _sum([api.xcom(f"paylog__{name}", run, "reconcile") for run in ids])
+        for name, ids in runs.items()
+    }
     out.print(_receipt_table(receipts))
     planted = _planted()
     kept = {name: _kept(stack, name) for name in runs}
     out.print(_mart_table(planted, kept))
-    # A run that finds everything loaded reads nothing.
+    # Runs that find everything loaded read nothing.
     right = all(
         receipts[name]["balanced"]
         and (_is_planted(receipts[name], counts) or receipts[name]["read"] == 0)
@@ -116,6 +126,11 @@ def _show(stack: Stack, api: AirflowApi, runs: dict[str, str]) -> bool:
     if not right:
         out.print("[red]The data mart does not hold what was planted: this is a defect in paylog.[/red]")
     return right
+
+
+def _sum(receipts: list[dict[str, Any]]) -> dict[str, Any]:
+    total = {name: sum(receipt[name] for receipt in receipts) for name in ("objects", *_COUNTED)}
+    return total | {"balanced": all(receipt["balanced"] for receipt in receipts)}
 
 
 def _is_planted(receipt: dict[str, Any], counts: Counts) -> bool:
@@ -151,7 +166,7 @@ def _kept(stack: Stack, subscription_id: str) -> tuple[int, Counter[str]]:
 
 
 def _receipt_table(receipts: dict[str, dict[str, Any]]) -> Table:
-    table = _table("Receipts of this run: read = loaded + duplicate + rejected + pending", ["subscription"])
+    table = _table("Receipts: read = loaded + duplicate + rejected + pending", ["subscription"])
     for name in ("objects", *_COUNTED, "balanced"):
         table.add_column(name, justify="right")
     for name, receipt in receipts.items():
