@@ -1,4 +1,4 @@
-"""The data collector under the shared contract: halves in blobs that grow, and both sides in one collection."""
+"""The data collector under the shared contract: halves in blobs that grow, and both sides in one."""
 
 from __future__ import annotations
 

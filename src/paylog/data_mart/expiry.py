@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, literal, select
+from sqlalchemy import Connection, func, select
 
 from paylog.data_mart import receipts
-from paylog.data_mart.control_tables import pending, quarantine
+from paylog.data_mart.control_tables import pending
 from paylog.data_mart.control_tables import receipts as receipt_table
 from paylog.data_mart.load import BatchName
+from paylog.data_mart.pending import Pending
 from paylog.data_mart.setup import lock
 from paylog.errors import Reason, UnbalancedReceipt
 from paylog.records import Counts, Receipt
@@ -35,24 +36,11 @@ def expire(
 ) -> Receipt | None:
     """Move halves that waited longer than ``limit`` to quarantine, and give them a receipt."""
     started = time.monotonic()
-    old = pending.c.stored_at <= func.now() - limit
-    mine = pending.c.subscription_id == name.subscription_id
-    if connection.execute(select(pending.c.position).where(mine, old).limit(1)).first() is None:
-        return None
     lock(connection, "pair", schema, name.subscription_id)
     receipt_id = receipts.next_id(connection, schema)
-    gone = delete(pending).where(mine, old).returning(pending).cte("gone")
-    rejects = select(
-        gone.c.subscription_id,
-        gone.c.object_id,
-        literal(receipt_id),
-        gone.c.position,
-        literal(1),
-        literal(Reason.UNPAIRED.value),
-        func.coalesce(gone.c.raw, gone.c.body),
-    ).order_by(gone.c.object_id, gone.c.position)
-    columns = ("subscription_id", "object_id", "receipt_id", "position", "rows", "reason", "raw")
-    count = connection.execute(insert(quarantine).from_select(columns, rejects).add_cte(gone)).rowcount
+    count = Pending(connection, schema, name.subscription_id).expire(receipt_id, limit)
+    if not count:
+        return None
     receipt = Receipt(
         receipt_id,
         name.subscription_id,

@@ -105,10 +105,10 @@ class PairLoad:
     def lose(self, freed: Freed, account: ObjectLoad) -> None:
         """Count freed halves whose object is gone from the store: rejects now, without their bytes."""
         for position in freed.positions.tolist():
-            reject = Reject(position, Reason.UNPAIRED, b"")
+            reject = Reject(position, Reason.UNPAIRED, b"", partner=(freed.object_id, position))
             account.counts.read += 1
             account.count_reject(reject)
-            self._rejects.append((freed.object_id, reject))
+            self._rejects.append((account.object_id, reject))
         self._quarantine()
 
     def supply(self, freed: Freed, halves: Sequence[Halves], account: ObjectLoad) -> None:

@@ -9,15 +9,16 @@ half of the earlier one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
 from paylog.data_mart import binary_copy
-from paylog.data_mart.control_tables import pending
+from paylog.data_mart.control_tables import pending, quarantine
 from paylog.data_mart.session import quoted, raw
-from paylog.errors import UnbalancedReceipt
+from paylog.errors import Reason, UnbalancedReceipt
 from paylog.native.scratch import Scratch
 from paylog.pairing import STORED, Stored
 
@@ -34,7 +35,9 @@ class Pending:
 
     def __init__(self, connection: Connection, schema: str, subscription_id: str) -> None:
         self._link = raw(connection)
-        self._table = quoted(schema, pending.name).replace("%", "%%")
+        self._table, self._quarantine = (
+            quoted(schema, table.name).replace("%", "%%") for table in (pending, quarantine)
+        )
         self._subscription_id = subscription_id
         self._scratch = Scratch(np.uint8)
 
@@ -117,6 +120,17 @@ class Pending:
             f"SELECT %s, {_COLUMNS} {rest} ORDER BY pair ON CONFLICT DO NOTHING RETURNING object_id) "
             "SELECT object_id, count(*) FROM stored GROUP BY object_id",
             self._subscription_id,
+        )
+
+    def expire(self, receipt_id: int, limit: timedelta) -> int:
+        """Move halves that waited longer than ``limit`` to quarantine; how many there were."""
+        names = "subscription_id, object_id, receipt_id, position, rows, reason, raw"
+        return self._run(
+            f"WITH gone AS (DELETE FROM {self._table} WHERE subscription_id = %s "
+            "AND stored_at <= now() - %s RETURNING subscription_id, object_id, position, "
+            f"coalesce(raw, body) AS raw) INSERT INTO {self._quarantine} ({names}) "
+            "SELECT subscription_id, object_id, %s, position, 1, %s, raw FROM gone ORDER BY 2, 3",
+            *(self._subscription_id, limit, receipt_id, Reason.UNPAIRED.value),
         )
 
     def _prepare(self) -> None:

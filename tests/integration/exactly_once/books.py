@@ -101,7 +101,8 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
         ),
         "entries whose rejects are not in quarantine": (
             f"SELECT uri, version, o.state, rejected, n FROM {objects} o LEFT JOIN "
-            f"(SELECT object_id, sum(rows) n FROM {quarantine} WHERE reason <> 'UNPAIRED' GROUP BY 1) q "
+            f"(SELECT object_id, sum(rows) n FROM {quarantine} "
+            "WHERE reason <> 'UNPAIRED' OR partner_id IS NOT NULL GROUP BY 1) q "
             "USING (object_id) "
             f"WHERE {mine} AND coalesce(n, 0) <> "
             "CASE state WHEN 'superseded' THEN 0 ELSE rejected - freed_rejects END"
