@@ -25,7 +25,8 @@ from paylog.errors import Reason, TruncatedStream
 from paylog.records import Reject
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_END, _RETURN, _QUOTE = b'\n\r"'
+_LINE_END, _RETURN, _QUOTE, _COMMA = b'\n\r",'
+_BOUNDS = np.isin(np.arange(256), (_LINE_END, _RETURN, _QUOTE, _COMMA))
 Places = npt.NDArray[np.int64]
 
 
@@ -70,7 +71,7 @@ class CsvReader:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Whole records; blank lines between them are none.
+    """Whole records, each with its line end, without which Arrow misreads an empty last cell.
 
     :param starts: of each record in ``data``; ``ends``: of its line end.
     :param positions: line of each record in the object.
@@ -87,7 +88,7 @@ class _Piece:
     def part(self, first: int, last: int) -> _Piece:
         """Records ``first`` up to, but without, ``last``."""
         begin = int(self.starts[first])
-        data = self.data[begin : int(self.ends[last - 1])]
+        data = self.data[begin : int(self.ends[last - 1])] + b"\n"
         which = slice(first, last)
         return _Piece(data, self.starts[which] - begin, self.ends[which] - begin, self.positions[which])
 
@@ -141,14 +142,13 @@ class _Cutter:
 
     def _piece(self, size: int) -> Iterator[_Piece | Reject]:
         data = bytes(self._held[:size])
+        data += b"" if data.endswith(b"\n") else b"\n"
         del self._held[:size]
         text = np.frombuffer(data, np.uint8)
         line_ends = np.flatnonzero(text == _LINE_END)
         ends = line_ends
         if _QUOTE in data:
             ends = ends[np.searchsorted(np.flatnonzero(text == _QUOTE), ends) % 2 == 0]
-        if not data.endswith(b"\n"):
-            ends = np.append(ends, size)
         starts = np.concatenate(([0], ends[:-1] + 1))
         lengths = ends - starts
         blank = (lengths == 0) | ((lengths == 1) & (text[np.minimum(starts, size - 1)] == _RETURN))
@@ -158,13 +158,8 @@ class _Cutter:
             raw = data[starts[i] : min(ends[i], starts[i] + KEPT_OF_OVERLONG)]
             yield Reject(int(positions[i]), Reason.LINE_TOO_LONG, raw)
         kept = ~blank & (lengths <= self._limit)
-        if kept.all():
-            yield _Piece(data, starts, ends, positions)
-        elif kept.any():
-            lines = [data[start:end] for start, end in zip(starts[kept], ends[kept], strict=True)]
-            sizes = lengths[kept]
-            behind = np.cumsum(sizes + 1)
-            yield _Piece(b"\n".join(lines), behind - sizes - 1, behind - 1, positions[kept])
+        if kept.any():
+            yield _joined(_Piece(data, starts, ends, positions), kept)
 
     def _endless(self) -> Reject:
         """The first line: it opens quotes that nothing closes, is too long, or was cut off."""
@@ -182,10 +177,26 @@ class _Cutter:
         return Reject(self._line - 1, reason, raw)
 
 
+def _joined(piece: _Piece, which: npt.NDArray[np.bool_]) -> _Piece:
+    """Only these records."""
+    if which.all():
+        return piece
+    starts, ends = piece.starts[which], piece.ends[which]
+    lines = [piece.data[start:end] for start, end in zip(starts, ends, strict=True)]
+    behind = np.cumsum(ends - starts + 1)
+    return _Piece(b"\n".join((*lines, b"")), behind - (ends - starts) - 1, behind - 1, piece.positions[which])
+
+
 def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[TableBlock | Reject]:
-    """The rows of a piece; one that cannot be read whole is halved until the bad record is found."""
-    count = len(piece.starts)
-    quoted_lines = piece.data.count(b"\n") >= count
+    """The rows of a piece. Records that might run into their neighbours are read one by one."""
+    count, alone = len(piece.starts), _alone(piece)
+    if count > 1 and alone.any():
+        for i in np.flatnonzero(alone):
+            yield from _blocks(piece.part(int(i), int(i) + 1), names, header)
+        if not alone.all():
+            yield from _blocks(_joined(piece, ~alone), names, header)
+        return
+    quoted_lines = piece.data.count(b"\n") > count
     readable = bool(names) and is_text([piece.data], CSV)
     table, odd = csv_rows(piece.data, names, quoted_newlines=quoted_lines) if readable else (None, [])
     if table is None or table.num_rows + len(odd) != count:
@@ -203,6 +214,23 @@ def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[Tabl
         table, kept = table.filter(pc.invert(headers)), kept[~headers.to_numpy(zero_copy_only=False)]
     if len(kept):
         yield TableBlock(table, piece.positions[kept], lambda i: piece.record(int(kept[i])))
+
+
+def _alone(piece: _Piece) -> npt.NDArray[np.bool_]:
+    """Records with quotes that do not enclose a cell, or a line end of old."""
+    found = np.zeros(len(piece.starts), bool)
+    text = np.frombuffer(piece.data, np.uint8)
+    if _QUOTE in piece.data:
+        quotes = np.flatnonzero(text == _QUOTE)
+        opening, closing = quotes[::2], quotes[1::2]
+        within = ~_BOUNDS[text[np.maximum(opening - 1, 0)]] & (opening > 0)  # plain text to Arrow
+        bad = np.where(within, _BOUNDS[text[closing - 1]], ~_BOUNDS[text[closing + 1]])
+        found[np.searchsorted(piece.starts, opening[bad], "right") - 1] = True
+    if _RETURN in piece.data:
+        returns = np.flatnonzero(text == _RETURN)
+        returns = returns[text[returns + 1] != _LINE_END]
+        found[np.searchsorted(piece.starts, returns, "right") - 1] = True
+    return found
 
 
 def _fault(record: bytes) -> Reason:
