@@ -1,4 +1,4 @@
-"""JSON bodies with a list of cells a column (``inputs``, ``outputs``, ``predictions``): a strict, typed decode of each.
+"""JSON bodies with a list of cells a column (``inputs``, ``outputs``, ``predictions``): each decoded by type.
 
 The columns are learned from one body and made a msgspec type. A body that does not fit it exactly
 is irregular.

@@ -1,8 +1,8 @@
 """JSON bodies with a list of rows: the rows of all bodies, a line each, for the native scanner.
 
-``dataframe_split``, ``dataframe_records``, ``instances``, ``predictions``, ``inputs``, and JSON lines; a row is
-an object, a list or a scalar. The shape is learned from one body. A body with a row that the
-scanner calls irregular is irregular whole.
+``dataframe_split``, ``dataframe_records``, ``instances``, ``predictions``, ``inputs``, a list by itself, and
+JSON lines; a row is an object, a list or a scalar. The shape is learned from one body. A body with a row
+that the scanner calls irregular is irregular whole.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def learn(body: bytes, media: MediaType, side: Side) -> RowList | None:
 
 
 def _learned(body: bytes, document: Any, side: Side) -> RowList | None:
+    if isinstance(document, list) and document:
+        return RowList(
+            msgspec.json.Decoder(_RAWS), lambda rows: rows, _scanner(document[0], side.positional, side)
+        )
     if not isinstance(document, dict):
         return None
     holder = next((key for key in NESTING if isinstance(document.get(key), list | dict)), "")

@@ -113,6 +113,8 @@ class SidePattern:
         return Node(Kind.CSV_TEXT, tuple(children), key)
 
     def _tree(self, document: Any, body: bytes, key: str) -> Node:
+        if isinstance(document, list) and len(document) == 1 and body:
+            return Node(Kind.SINGLE, (self._element(document[0], _RAW_ELEMENTS.decode(body)[0]),), key)
         if not isinstance(document, Mapping):
             raise NoPattern
         holder = next((name for name in NESTING if isinstance(document.get(name), list | dict)), None)
@@ -127,7 +129,8 @@ class SidePattern:
         if holder == "values" and isinstance(document.get("fields"), list):
             return self._fields_values(document, body, key)
         if holder in _OF_ROWS and len(rows) == 1:
-            return record([Node(Kind.SINGLE, (self._element(rows[0], body, holder),), holder), *above], key)
+            row = _RAW_ELEMENTS.decode(_RAW_MEMBERS.decode(body)[holder])[0] if body else b""
+            return record([Node(Kind.SINGLE, (self._element(rows[0], row),), holder), *above], key)
         if holder in HOLDERS and body and all(map(is_tensor, rows)):
             raw = bytes(_RAW_MEMBERS.decode(body)[holder])
             return record([cells(self._tensors(document, raw, holder), holder), *above], key)
@@ -168,11 +171,10 @@ class SidePattern:
                 raise NoPattern
         return record(members, holder)
 
-    def _element(self, row: Any, body: bytes, holder: str) -> Node:
+    def _element(self, row: Any, body: bytes | msgspec.Raw) -> Node:
         """The only element of a list of rows: by name, by position, or the only cell itself."""
         if isinstance(row, Mapping):
-            raw = _RAW_ELEMENTS.decode(_RAW_MEMBERS.decode(body)[holder])[0] if body else b""
-            return self._tree(row, bytes(raw), "")
+            return self._tree(row, bytes(body), "")
         if isinstance(row, list):
             return self._row(self.side.positional, row, "")
         if len(self.side.positional) != 1:
