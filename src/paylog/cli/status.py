@@ -13,6 +13,7 @@ from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
     from paylog.data_mart import Watermark
+    from paylog.data_mart.expiry import Waiting
     from paylog.records import Receipt
     from paylog.subscription import Subscription
 
@@ -25,6 +26,7 @@ class Status:
     watermark: Watermark | None
     receipts: list[Receipt]
     quarantine: dict[str, int]
+    waiting: Waiting | None = None
 
     @classmethod
     def of(cls, subscription: Subscription, receipts: int) -> Status:
@@ -39,6 +41,7 @@ class Status:
                 data_mart.watermark(subscription.id),
                 data_mart.receipts(subscription.id, limit=receipts),
                 rejects,
+                data_mart.pending(subscription.id),
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,6 +52,7 @@ class Status:
             "complete_through": known.complete_through.isoformat() if known else None,
             "late_objects": known.late_objects if known else 0,
             "quarantine": self.quarantine,
+            "pending": self.waiting.halves if self.waiting else 0,
             "receipts": [asdict(receipt) for receipt in self.receipts],
         }
 
@@ -81,13 +85,15 @@ def _print(status: Status) -> None:
     late = f", {known.late_objects:,} late objects so far" if known and known.late_objects else ""
     typer.echo(f"{status.subscription_id}  {through}{late}")
     if status.receipts:
-        counts = ("read", "loaded", "duplicate", "rejected", "filtered")
+        counts = ["read", "loaded", "duplicate", "rejected", "filtered"]
+        if any(r.counts.pending or r.settled for r in status.receipts):
+            counts += ["pending", "settled"]
         rows = (
             (
                 f"  {moment(r.window_start)} to {moment(r.window_end)}",
                 r.batch_id,
                 r.objects,
-                *(getattr(r.counts, name) for name in counts),
+                *(r.settled if name == "settled" else getattr(r.counts, name) for name in counts),
                 f"{r.seconds:,.1f}",
                 r.state.replace("_", " "),
             )
@@ -95,6 +101,9 @@ def _print(status: Status) -> None:
         )
         right = ("objects", *counts, "seconds")
         print_table(("  window", "batch", "objects", *counts, "seconds", "state"), rows, right)
+    if status.waiting and status.waiting.since:
+        since = moment(status.waiting.since)
+        typer.echo(f"  pending: {status.waiting.halves:,} halves of pairs, the first since {since} UTC")
     if status.quarantine:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in status.quarantine.items())
         typer.echo(f"  quarantine: {reasons}")
