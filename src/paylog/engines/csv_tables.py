@@ -191,8 +191,8 @@ def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[Tabl
     """The rows of a piece. Records that might run into their neighbours are read one by one."""
     count, alone = len(piece.starts), _alone(piece)
     if count > 1 and alone.any():
-        for i in np.flatnonzero(alone):
-            yield from _blocks(piece.part(int(i), int(i) + 1), names, header)
+        for one in np.flatnonzero(alone).tolist():
+            yield from _blocks(piece.part(one, one + 1), names, header)
         if not alone.all():
             yield from _blocks(_joined(piece, ~alone), names, header)
         return

@@ -1,4 +1,4 @@
-"""Rows that are columns already (CSV, Parquet) → flat rows: the columns that are of use, fit for the casts."""
+"""Columns of tables (CSV, Parquet) → flat rows: those that are of use, fit for the casts."""
 
 from __future__ import annotations
 
