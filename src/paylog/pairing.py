@@ -166,11 +166,22 @@ def match(halves: pa.Table, kinds: Kinds) -> Matched:
         fate[firsts[both]] = _PAIRED
         fate[firsts[~both & (firsts >= 0)]] = _ALONE
     order = np.argsort(responses[both])  # in the order in which the responses were read
-    pairs = Pairs(halves.take(requests[both][order]), halves.take(responses[both][order]))
+    pairs = Pairs(_rows(halves, requests[both][order]), _rows(halves, responses[both][order]))
     return Matched(pairs, halves.filter(fate == _ALONE), halves.filter(fate == _REPEATED))
 
 
+def _rows(halves: pa.Table, indices: Indices) -> pa.Table:
+    """Rows of a table by index; slices where many stand together, which copies no body."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    if len(breaks) * _ROWS_A_SLICE >= len(indices):
+        return halves.take(indices)
+    ends = [*breaks.tolist(), len(indices)]
+    starts = zip([0, *ends], ends, strict=False)
+    return pa.concat_tables(halves.slice(int(indices[start]), end - start) for start, end in starts)
+
+
 _ALONE, _PAIRED, _REPEATED = range(3)
+_ROWS_A_SLICE = 16
 
 
 def _scoped(halves: pa.Table, kinds: Kinds) -> pa.ChunkedArray:
