@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
-from paylog.codecs import CHECKED_JSON, CSV, JSON
+from paylog.codecs import CHECKED_JSON, CSV, JSON_LINES
 from paylog.engines import Decoded, Engine, Events, Flat, HalfSide, Halves, Part, Reader, documents
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
@@ -67,16 +67,16 @@ class AmazonSageMakerBatch(Engine):
     def reader(self, item: CaptureObject) -> Reader:
         """Lines; of an output that is CSV joined with its input, columns."""
         if not _is_output(item):
-            return documents.record_blocks
+            return documents.line_blocks
 
         def read(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
             head, whole = peeked(chunks, line=True)
             first = head.lstrip().partition(b"\n")[0]
-            extra = _cells(first) - len(self._features) - len(self._outputs)
-            if extra in (0, 2) and not _is_json(first):
-                ids = (_NAMES.scoring_id, _NAMES.scoring_timestamp)[:extra]
-                return CsvReader((*self._features, *self._outputs, *ids))(whole, max_record_bytes)
-            return documents.record_blocks(whole, max_record_bytes)
+            ids = (_NAMES.scoring_id, _NAMES.scoring_timestamp) if _without_ids(first)[2] else ()
+            joined = (*self._features, *self._outputs, *ids)
+            if _cells(first) == len(joined) and not _is_json(first):
+                return CsvReader(joined)(whole, max_record_bytes)
+            return documents.line_blocks(whole, max_record_bytes)
 
         return read
 
@@ -171,7 +171,7 @@ def _halves(
         positions=positions,
         keys=[f"{key}:{position}" for position in positions],
         bodies=bodies,
-        media=JSON if _is_json(bodies[0]) else CSV,
+        media=JSON_LINES if _is_json(bodies[0]) else CSV,
         raw=lambda i: bodies[i],
         timestamps=[time or now for _, time in known] if known else None,
         transaction_ids=[inference_id for inference_id, _ in known] if known else None,
