@@ -48,8 +48,8 @@ class Kind(NamedTuple):
     variant: str
 
 
-class About(NamedTuple):
-    """What is kept of a half that waits, beside its place and its body."""
+class About(msgspec.Struct, array_like=True, gc=False):
+    """What is kept of a half that waits, beside its place and its body. Stored: only ever add to its end."""
 
     key: str
     time: str | None
@@ -57,10 +57,11 @@ class About(NamedTuple):
     transaction_id: str | None
     response_time: str | None
     revision: str | None
-    kind: Kind
+    kind: str
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_encode_kind, _decode_kind = msgspec.json.encode, msgspec.json.Decoder(Kind).decode
 _decode = msgspec.msgpack.Decoder(About).decode
 
 
@@ -275,7 +276,8 @@ def to_stored(halves: pa.Table, kinds: Kinds) -> pa.RecordBatch:
     names = ("key", "time", "approximate", "transaction_id", "response_time", "revision")
     texts = [halves.column(name).to_pylist() for name in names]
     numbers = halves.column("kind").to_pylist()
-    about = [_encode((*of, kinds[n])) for *of, n in zip(*texts, numbers, strict=True)]
+    kind_texts = {n: _encode_kind(kinds[n]).decode() for n in set(numbers)}
+    about = [_encode((*of, kind_texts[n])) for *of, n in zip(*texts, numbers, strict=True)]
     digest = xxhash.xxh3_128_digest
     pairs = b"".join(
         digest(f"{kinds[n].variant}\0{key}".encode()) for key, n in zip(texts[0], numbers, strict=True)
@@ -299,12 +301,13 @@ def from_stored(rows: Sequence[Stored], kinds: Kinds) -> pa.Table:
     """Halves that waited, as a table of ``HALF`` again."""
     request, object_id, position, about, body, raw = zip(*rows, strict=True) if rows else ((),) * 6
     known = [_decode(one) for one in about]
+    numbers = {kind: kinds.number(_decode_kind(kind)) for kind in {one.kind for one in known}}
     columns = [
         pa.array([one.key for one in known], pa.string()),
         pa.array(request, pa.bool_()),
         pa.array(object_id, pa.int64()),
         pa.array(position, pa.int64()),
-        pa.array([kinds.number(one.kind) for one in known], pa.int32()),
+        pa.array([numbers[one.kind] for one in known], pa.int32()),
         pa.array([one.time for one in known], pa.string()),
         pa.array([one.approximate for one in known], pa.bool_()),
         *(

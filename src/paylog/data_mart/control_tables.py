@@ -214,7 +214,7 @@ pending = Table(
     _time("stored_at", nullable=False, default="now()"),
     PrimaryKeyConstraint("subscription_id", "pair", "request"),
     Index(None, "object_id"),
-    Index(None, "subscription_id", "stored_at"),
+    Index(None, "stored_at", postgresql_using="brin"),
 )
 
 # Which objects' rows hold halves of objects that an earlier batch read, and the time that they span.

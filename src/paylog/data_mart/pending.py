@@ -24,6 +24,8 @@ from paylog.pairing import STORED, Stored
 
 HALVES = quoted("pg_temp", "paylog_half")
 PAIRS_AT_ONCE = 16_384
+# Up to here halves are looked up one by one; the waiting ones may be a million.
+FEW = 10_000
 _COLUMNS = ", ".join(map(quoted, STORED.names))
 _FIELDS = ("request", "object_id", "position", "about", "body", "raw")
 # Two halves of other batches make no row of this one: they were a repetition when they were read.
@@ -78,6 +80,7 @@ class Pending:
 
     def drop_repeated(self) -> dict[int, int]:
         """Of halves with one key and side at hand keep the first; how many went, by object."""
+        self._plan_for_many()
         return self._by_object(
             f"WITH gone AS (DELETE FROM {HALVES} a USING {HALVES} b WHERE a.pair = b.pair "
             "AND a.request = b.request AND a.n > b.n RETURNING a.object_id) "
@@ -86,7 +89,7 @@ class Pending:
 
     def take_partners(self) -> int:
         """Move what waited for the halves at hand to them; how many there were."""
-        self._run(f"ANALYZE {HALVES}")
+        self._plan_for_many()
         fields = ", ".join(f"p.{quoted(name)}" for name in STORED.names)
         return self._run(
             f"WITH taken AS (DELETE FROM {self._table} p USING {HALVES} h WHERE p.subscription_id = %s "
@@ -132,6 +135,14 @@ class Pending:
             "SELECT subscription_id, object_id, %s, position, 1, %s, raw FROM gone ORDER BY 2, 3",
             *(self._subscription_id, limit, receipt_id, Reason.UNPAIRED.value),
         )
+
+    def _plan_for_many(self) -> None:
+        """Join many halves by hashing: the planner knows little of tables that have just been filled."""
+        self._run(f"ANALYZE {HALVES}")
+        self._run("SET LOCAL cursor_tuple_fraction TO 1")
+        count = self._link.execute(f"SELECT count(*) FROM {HALVES}".encode()).fetchone()
+        nested = "off" if count and count[0] > FEW else "on"
+        self._run(f"SET LOCAL enable_nestloop TO {nested}")
 
     def _prepare(self) -> None:
         columns = "pair, request, object_id, position, about, body, raw"

@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _TYPE = "azureml.inference."
 _STRAY_COMMA = re.compile(rb",[ \t\r]*(?=\n|\Z)")
-_MISSING = {HalfSide.REQUEST: Reason.MISSING_REQUEST, HalfSide.RESPONSE: Reason.MISSING_RESPONSE}
+_JSON_STARTS = {b"{", b"["}
 _ID, _TIME, _V1 = "$aml_dc_correlation_id", "$aml_dc_scoring_timestamp", ("$aml_dc_", "$aml_")
 
 
@@ -51,7 +51,13 @@ class _Record(Struct, gc=False):
     datainblob: str | bool | None = None
 
 
-_Kind = tuple[HalfSide | None, MediaType]
+# None: a record holds both sides; ``other``: it is of a collection of something else.
+_Side: TypeAlias = HalfSide | Literal["other"] | None
+_MISSING: dict[_Side, Reason] = {
+    None: Reason.MISSING_REQUEST,
+    HalfSide.REQUEST: Reason.MISSING_REQUEST,
+    HalfSide.RESPONSE: Reason.MISSING_RESPONSE,
+}
 
 
 class AzureMachineLearning(Engine):
@@ -65,7 +71,7 @@ class AzureMachineLearning(Engine):
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
         self._csv = CsvReader(known=(_ID,))
-        self._sides: dict[str, HalfSide | str | None] = {}
+        self._sides: dict[str, _Side] = {}
         self._counted: tuple[str, str, int] = "", "", 0
 
     def appends(self, item: CaptureObject) -> bool:
@@ -79,15 +85,34 @@ class AzureMachineLearning(Engine):
         if isinstance(block, TableBlock):
             return self._decode_v1(block, item)
         records, positions, rejects = decode_envelopes(_without_commas(block), self._decoder)
-        lines = block.records()
         decoded = Decoded(rejects=rejects)
-        by_kind: dict[_Kind, tuple[list[int], list[bytes]]] = {}
+        bodies = [bytes(record.data) for record in records]
+        alike = {(record.type, record.dataref, record.datainblob) for record in records}
+        if len(alike) == 1 and {body[:1] for body in bodies} <= _JSON_STARTS:
+            kind, *apart = alike.pop()
+            side = self._side(kind, item.key)
+            if apart == [None, None] and side != "other":
+                _add(decoded, side, CHECKED_JSON, records, positions, bodies, block)
+                return decoded
+        self._sort_out(decoded, records, positions, block, item)
+        return decoded
+
+    def _sort_out(
+        self,
+        decoded: Decoded,
+        records: Sequence[_Record],
+        positions: Sequence[int],
+        block: RecordBlock,
+        item: CaptureObject,
+    ) -> None:
+        """Tell collections, bodies stored apart and records without data apart."""
+        lines = block.records()
+        by_kind: dict[tuple[_Side, MediaType], tuple[list[int], list[bytes]]] = {}
         for i, record in enumerate(records):
             side = self._side(record.type, item.key)
             if side == "other":
                 decoded.filtered += 1
                 continue
-            assert side is None or isinstance(side, HalfSide)
             try:
                 media, body = self._content(record, side)
             except RejectedRecord as error:
@@ -100,10 +125,8 @@ class AzureMachineLearning(Engine):
         for (side, media), (which, bodies) in by_kind.items():
             chosen, places = [records[i] for i in which], [positions[i] for i in which]
             _add(decoded, side, media, chosen, places, bodies, block)
-        return decoded
 
-    def _side(self, kind: str | None, key: str) -> HalfSide | str | None:
-        """None: both sides; ``other``: a collection of something else."""
+    def _side(self, kind: str | None, key: str) -> _Side:
         name = kind or key
         if name not in self._sides:
             if len(self._sides) > 1000:
@@ -112,14 +135,14 @@ class AzureMachineLearning(Engine):
             self._sides[name] = _side_of(collection.lower())
         return self._sides[name]
 
-    def _content(self, record: _Record, side: HalfSide | None) -> tuple[MediaType, bytes]:
+    def _content(self, record: _Record, side: _Side) -> tuple[MediaType, bytes]:
         """Media type and bytes of the data. Raises RejectedRecord."""
         data = bytes(record.data)
         if not record.dataref and record.datainblob in (None, False, "false"):
             if data[:1] in (b"[", b"{"):
                 return CHECKED_JSON, data
             if not data or data == b"null":
-                raise RejectedRecord(_MISSING.get(side or HalfSide.REQUEST, Reason.MISSING_REQUEST))
+                raise RejectedRecord(_MISSING[side])
             if data[:1] != b'"':
                 return CHECKED_JSON, data
             text: str = msgspec.json.decode(data, type=str)
@@ -170,7 +193,7 @@ class AzureMachineLearning(Engine):
         return keys
 
 
-def _side_of(collection: str) -> HalfSide | str | None:
+def _side_of(collection: str) -> _Side:
     """Which side a collection's name (v1: the path) means."""
     name = collection.rsplit("/", 1)[-1]
     inputs, outputs = "input" in collection, "output" in collection or "prediction" in collection
@@ -185,14 +208,14 @@ def _side_of(collection: str) -> HalfSide | str | None:
 
 def _without_commas(block: RecordBlock) -> RecordBlock:
     """Some writers end a line in a comma: that is no part of the record."""
-    if b",\n" not in block.data and not block.data.rstrip().endswith(b","):
+    if b",\n" not in block.data and not block.data[-64:].rstrip().endswith(b","):
         return block
     return RecordBlock(_STRAY_COMMA.sub(b"", block.data), block.first)
 
 
 def _add(
     decoded: Decoded,
-    side: HalfSide | None,
+    side: _Side,
     media: MediaType,
     records: Sequence[_Record],
     positions: Sequence[int],
@@ -206,7 +229,7 @@ def _add(
         "timestamps": [record.time for record in records],
     }
     keys = [record.correlationid or record.xrequestid for record in records]
-    if side is not None:
+    if isinstance(side, HalfSide):
         decoded.halves.append(Halves(side=side, keys=keys, bodies=bodies, media=media, **shared))
         return
     decoded.events.append(

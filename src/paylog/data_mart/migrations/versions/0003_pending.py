@@ -66,5 +66,5 @@ def create_pending() -> None:
     )
     op.create_index("paylog_pending_object_id_index", "paylog_pending", ["object_id"])
     op.create_index(
-        "paylog_pending_subscription_id_stored_at_index", "paylog_pending", ["subscription_id", "stored_at"]
+        "paylog_pending_stored_at_index", "paylog_pending", ["stored_at"], postgresql_using="brin"
     )
