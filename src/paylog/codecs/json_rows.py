@@ -68,9 +68,9 @@ def _learned(body: bytes, document: Any, side: Side) -> RowList | None:
     holder = next((key for key in NESTING if isinstance(document.get(key), list | dict)), "")
     if holder not in _HOLDERS or holder in side.wanted:
         return None
-    if holder == "dataframe_split":
+    if holder == "dataframe_split" and isinstance(document[holder], dict):
         return _split(body, document[holder], side)
-    if not isinstance(rows := document[holder], list) or not rows:
+    if holder == "dataframe_split" or not isinstance(rows := document[holder], list) or not rows:
         return None
     decoder = msgspec.json.Decoder(_body(holder, _RAWS))
     return RowList(decoder, lambda one: one.c0, _scanner(rows[0], side.positional, side))

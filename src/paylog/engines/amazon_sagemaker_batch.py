@@ -192,7 +192,7 @@ def _events(
         requests=lines,
         responses=[bytes(output.joined) for output in chosen],
         request_type=CHECKED_JSON,
-        response_type=CHECKED_JSON,
+        response_type=JSON_LINES,
         raw=lambda i: lines[i],
     )
     _with_time(events, item)

@@ -139,7 +139,7 @@ class SidePattern:
         raise NoPattern
 
     def _spss(self, document: Mapping[str, Any], body: bytes, key: str) -> Node:
-        members = spss_tree(document, body, self.side.wanted, self._cell)
+        members = spss_tree(document, body, (*NESTING, *self.side.wanted), self._cell)
         if not 0 < len(members) <= MAX_MEMBERS:
             raise NoPattern
         return record(members, key)

@@ -27,8 +27,8 @@ def spss_tree(document: Mapping[str, Any], body: bytes, strangers: Iterable[str]
     (names, row), others = rows[0], [absent(name) for name in strangers]
     if names is None:
         tables = document[TABLES]
-        given = tables[0]["requestInputRow"][0]["input"] if len(tables) == 1 else []
-        if len(given) != len(row):
+        given = tables[0]["requestInputRow"][0] if len(tables) == 1 else {}
+        if not isinstance(given, Mapping) or len(given.get("input") or ()) != len(row):
             return []
         named = [
             record([exactly(msgspec.json.encode(name), "name"), cell(name, value, "value")])
