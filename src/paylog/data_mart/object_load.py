@@ -105,12 +105,11 @@ class ObjectLoad:
         self._records.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self.buffered_rows += records.num_rows
         self.buffered_bytes += records.nbytes
-        self.widen_range(records)
-
-    def widen_range(self, records: pa.RecordBatch) -> tuple[datetime, datetime]:
-        """Note that rows of these times came out of the object; returns their first and last time."""
         moments = scoring_microseconds(records)
-        first, last = int(moments.min()), int(moments.max())
+        self.widen_range(int(moments.min()), int(moments.max()))
+
+    def widen_range(self, first: int, last: int) -> tuple[datetime, datetime]:
+        """Note that rows of these times (µs since 1970) came out of the object; returns the times."""
         if not EARLIEST <= first <= last < LATEST:
             raise SchemaMismatch(
                 f"{self.item.uri}: a scoring timestamp lies outside 1970 to 2199. "

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from paylog.data_mart import partners, quarantine
+from paylog.data_mart.flush import scoring_microseconds
 from paylog.data_mart.ledger import Claimant
 from paylog.data_mart.object_load import ObjectLoad
 from paylog.data_mart.partners import Freed
@@ -68,6 +69,7 @@ class PairLoad:
         self._accounts: dict[int, ObjectLoad] = {}
         self._open: list[pa.Table] = []
         self._held: list[pa.Table] = []
+        self._held_bytes = 0
         self._rejects: list[tuple[int, Reject]] = []
         self._brought = False
         self._links: dict[tuple[int, int], tuple[datetime, datetime] | None] = {}
@@ -89,12 +91,14 @@ class PairLoad:
     def close(self) -> None:
         """The object at hand is complete: its halves may pair with others."""
         self._held += self._open
+        self._held_bytes += _size(self._open)
         self._open = []
-        if _size(self._held) > HELD_BYTES:
+        if self._held_bytes > HELD_BYTES:
             self._match_held()
-            if _size(self._held) > HELD_BYTES // 2:
+            self._held_bytes = _size(self._held)
+            if self._held_bytes > HELD_BYTES // 2:
                 self._bring(self._held)
-                self._held = []
+                self._held, self._held_bytes = [], 0
 
     def discard(self, target: ObjectLoad) -> None:
         """Forget the object at hand, after a rollback to where it began."""
@@ -237,10 +241,10 @@ class PairLoad:
             target = self._targets[object_id]
             target.counts.read += count
             target.add_written(count, inserted.get(object_id, 0))
-        for (object_id, other), group in _groups(owner, partner):
-            span = self._targets[object_id].widen_range(rows.take(pa.array(group)))
+        for object_id, other, first, last in _spans(owner, partner, scoring_microseconds(rows)):
+            span = self._targets[object_id].widen_range(first, last)
             if other in self._targets:
-                self._targets[other].widen_range(rows.take(pa.array(group)))
+                self._targets[other].widen_range(first, last)
             else:
                 known = self._links.get((other, object_id)) or span
                 self._links[other, object_id] = min(known[0], span[0]), max(known[1], span[1])
@@ -270,10 +274,12 @@ def _size(tables: Sequence[pa.Table]) -> int:
     return sum(table.nbytes for table in tables)
 
 
-def _groups(owner: _Ids, partner: _Ids) -> Iterator[tuple[tuple[int, int], _Ids]]:
-    """Indices of the rows of each owner and partner."""
+def _spans(owner: _Ids, partner: _Ids, moments: _Ids) -> Iterator[tuple[int, int, int, int]]:
+    """Owner, partner, first and last moment of the rows of each owner and partner."""
     order = np.lexsort((partner, owner))
     pairs = np.stack([owner[order], partner[order]], axis=1)
-    starts = np.flatnonzero(np.any(pairs[1:] != pairs[:-1], axis=1)) + 1
-    for group in np.split(order, starts):
-        yield (int(owner[group[0]]), int(partner[group[0]])), group
+    changes = np.flatnonzero(np.any(pairs[1:] != pairs[:-1], axis=1)) + 1
+    starts = np.concatenate([[0], changes])
+    first, last = (extreme.reduceat(moments[order], starts) for extreme in (np.minimum, np.maximum))
+    columns = pairs[starts, 0], pairs[starts, 1], first, last
+    yield from zip(*(column.tolist() for column in columns), strict=True)
