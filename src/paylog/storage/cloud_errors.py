@@ -83,7 +83,7 @@ def _unknown(text: str, status: int, code: str, where: str, conn_id: str) -> Pay
     if "path segment" in text or "parse path" in text or "invalid path" in text:
         return StopError(
             f"{where}: a key here has an empty, '.' or '..' part, which obstore cannot address: name a "
-            "prefix without such keys, or read an S3 bucket with a connection of type ibm_cos, which takes any key"
+            "prefix without such keys, or read an S3 bucket with a connection of type ibm_cos"
         )
     if "certificate" in text:
         return ConfigurationError(f"{where}: the certificate of {conn_id!r}'s endpoint is not trusted")
