@@ -156,7 +156,7 @@ def world(folders: Path) -> World:
     return World(LogFolder(root))
 
 
-@few(25)
+@few(16)
 @given(whole=st.booleans(), steps=st.lists(steps, min_size=3, max_size=9))
 def test_any_history_ends_in_the_books_of_one_clean_run(
     tmp_path: Path, whole: bool, steps: Sequence[tuple[str, Any]]
@@ -176,7 +176,7 @@ def test_any_history_ends_in_the_books_of_one_clean_run(
     assert paired_books(here.subscription) == found
 
 
-@few(6)
+@few(4)
 @given(data=st.data())
 def test_the_order_of_the_objects_does_not_matter(tmp_path: Path, data: st.DataObject) -> None:
     """All pairs are there; each object comes with a run of its own, in two parts."""
