@@ -108,8 +108,9 @@ SPLITS: dict[str, Callable[[list[str]], Iterator[list[str]]]] = {
 }
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("name", ["kserve/v1", "kserve/v2"])
+@pytest.mark.parametrize(
+    ("name", "split"), [*(("kserve/v1", split) for split in SPLITS), ("kserve/v2", "requests a run late")]
+)
 def test_halves_a_run_late(name: str, split: str, folder: LogFolder) -> None:
     owner, objects = subscription(name), files(name)
     receipts: list[RunReceipt] = []

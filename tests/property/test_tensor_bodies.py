@@ -96,7 +96,7 @@ def told(found: Outcome) -> tuple[Any, ...]:
     return repr(found.rows), [(r.position, r.reason, r.row, r.column, r.rows) for r in found.rejects]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(logs())
 def test_paths_agree_and_nothing_is_lost(data: bytes) -> None:
     single = outcome(SUBSCRIPTION, data, Path.SINGLE)
