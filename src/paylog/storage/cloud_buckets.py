@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -109,12 +109,20 @@ def _role(connection: Connection) -> Callable[[], Any]:
         )
     if not extra.get("role_arn"):
         return Boto3CredentialProvider(session)
-    return StsCredentialProvider(
+    assumed = StsCredentialProvider(
         session,
         RoleArn=extra["role_arn"],
         RoleSessionName="paylog",
         **extra.get("assume_role_kwargs", {}),
     )
+
+    def in_utc() -> Any:
+        # obstore takes no other time zone object for UTC, and boto3 gives dateutil's.
+        found = assumed()
+        expires_at = found["expires_at"]
+        return {**found, "expires_at": expires_at.astimezone(UTC) if expires_at else None}
+
+    return in_utc
 
 
 def _gcs_credentials(connection: Connection) -> dict[str, Any]:

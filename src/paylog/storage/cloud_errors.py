@@ -73,6 +73,8 @@ def _meaning(error: Exception, where: str, conn_id: str) -> PaylogError:
 def _refused(text: str, status: int, code: str, where: str, conn_id: str) -> PaylogError | None:
     if "token request" in text and status in (400, 401, 403):
         return AccessDenied(f"{where}: no token for connection {conn_id!r} ({status}): check its credentials")
+    if "credential provider" in text and "ClientError" in text:
+        return AccessDenied(f"{where}: AWS refused the role of connection {conn_id!r}: check role_arn")
     if code in _DENIED or status in (401, 403):
         hint = _DENIED.get(code, _DENIED_OTHERWISE)
         return AccessDenied(f"{where}: refused ({status} {code}) with connection {conn_id!r}: {hint}")
