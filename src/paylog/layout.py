@@ -75,6 +75,10 @@ class Layout:
             return not self.pattern.startswith("{")
         return time < window.end and _next(time, _finest(self.pattern)) > window.start
 
+    def pairs(self, key: str, other: str) -> bool:
+        """Whether two keys are of one period and, maybe, of two folders of a choice."""
+        return self.pattern.startswith("{") and self.time_of(key) == self.time_of(other) is not None
+
     @cached_property
     def _regex(self) -> re.Pattern[str]:
         escaped = re.escape(self.pattern)

@@ -134,24 +134,30 @@ def make_plan(
         new.append(item)
     # By time first: both halves of a pair, in two folders, tend to be in one batch.
     new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
-    parts = _cut(new, batch_bytes, max_batches)
+    parts = _cut(new, batch_bytes, max_batches, layout)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
 
 
-def _cut(items: Sequence[CaptureObject], size: int, max_batches: int) -> list[Sequence[CaptureObject]]:
+def _cut(
+    items: Sequence[CaptureObject], size: int, max_batches: int, layout: Layout
+) -> list[Sequence[CaptureObject]]:
     """Consecutive objects of up to ``size`` bytes; more when that were more than ``max_batches``."""
     most = MAX_OBJECTS
-    while len(parts := list(_parts(items, size, most))) > max_batches:
+    while len(parts := list(_parts(items, size, most, layout))) > max_batches:
         size, most = 2 * size, 2 * most
     return parts
 
 
-def _parts(items: Sequence[CaptureObject], size: int, most: int) -> Iterator[Sequence[CaptureObject]]:
+def _parts(
+    items: Sequence[CaptureObject], size: int, most: int, layout: Layout
+) -> Iterator[Sequence[CaptureObject]]:
     start = total = 0
     for i, item in enumerate(items):
-        if i > start and (total + item.size > size or i - start >= most):
+        # Folders of one period that hold both halves of pairs stay together, up to twice the size.
+        stretch = 2 if i > start and layout.pairs(items[i - 1].key, item.key) else 1
+        if i > start and (total + item.size > stretch * size or i - start >= stretch * most):
             yield items[start:i]
             start, total = i, 0
         total += item.size

@@ -154,7 +154,7 @@ SECTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("logs", {"layout": "%Y/%d/"}, "logs.layout: a layout goes from the year down without a gap"),
     ("logs", {"layout": "%Y/%m/%d"}, "logs.layout: a layout is relative, ends with '/'"),
     ("logs", {"layout": "%Y/{a,b}/%m/"}, "logs.layout: a choice is the first folder of a layout"),
-    ("logs", {"layout": "{a,%Y}/%Y/"}, "logs.layout: a choice is the first folder of a layout"),
+    ("logs", {"layout": "{a,b/%Y/"}, "logs.layout: a choice is the first folder of a layout"),
     ("logs", {"layout": "%Y/%B/"}, "logs.layout: %B is not known in a layout"),
     ("logs", {"layout": "logs/"}, "logs.layout: a layout is relative, ends with '/' and holds a time"),
     ("logs", {"timestamp": "modified"}, "logs.timestamp: unknown value 'modified', did you mean 'last_modi"),

@@ -27,7 +27,7 @@ from paylog.pairing import Kinds, Normalize, Pairs, as_table, events_of, from_st
 from paylog.records import Block, Reject
 
 # Halves in memory; a batch with more brings the rest to PostgreSQL at once.
-HELD_BYTES = 64 * 1024 * 1024
+HELD_BYTES = 96 * 1024 * 1024
 PAIRS_AT_ONCE = 16_384
 _Ids = npt.NDArray[np.int64]
 
