@@ -126,7 +126,7 @@ def section(found: list[Step], halves: int) -> str:
         )
     head = (
         f"{halves:,} calls of one row, requests and responses collected apart by Azure Machine Learning, "
-        f"from files to the payload table, one worker, whose memory never took more than {_peak_megabytes():.0f} "
+        f"from files to the payload table, one worker, whose memory peaked at {_peak_megabytes():.0f} "
         "MB. `python -m benchmarks.pending_halves`"
     )
     return "\n\n".join([TITLE, head, "\n".join(lines)]) + "\n"
