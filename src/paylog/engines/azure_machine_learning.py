@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from paylog.codecs import CHECKED_JSON, JSON, UNKNOWN, MediaType
-from paylog.codecs.body import media_type
+from paylog.codecs import CHECKED_JSON, JSON, UNKNOWN, MediaType, Side
+from paylog.codecs.body import load_json, media_type
 from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Reader, documents
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.patterns import NoPattern, SidePattern, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import Reason, RejectedRecord
+from paylog.native.pattern import Accepts, Kind, Node, Pattern, absent, exactly, wanted
+from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
 if TYPE_CHECKING:
@@ -80,6 +83,32 @@ class AzureMachineLearning(Engine):
 
     def reader(self, item: CaptureObject) -> Reader:
         return self._csv if item.key.endswith(".csv") else documents.line_blocks
+
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        """Records of one row with both sides; halves are left to ``decode``."""
+        requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
+        try:
+            example = load_json(record)
+            (row,), kind = example["data"], example["type"]
+            if self._side(kind, "") is not None or not isinstance(row, dict):
+                return None
+            members = *requests.of_members(row), *responses.of_members(row)
+            root = pattern_of(
+                in_order(
+                    example,
+                    [
+                        wanted("event_id", Accepts.TEXT, "correlationid"),
+                        wanted("timestamp", Accepts.TEXT, "time"),
+                        exactly(msgspec.json.encode(kind), "type"),
+                        Node(Kind.SINGLE, (pattern_of(in_order(row, members)),), "data"),
+                        absent("dataref"),
+                        absent("datainblob"),
+                    ],
+                )
+            )
+        except (NoPattern, RejectedRecord, AttributeError, KeyError, TypeError, ValueError):
+            return None
+        return Pattern(root, requests.slots, responses.slots)
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         if isinstance(block, TableBlock):
