@@ -199,7 +199,6 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             end_byte=bindparam("new_end_byte"),
             end_position=bindparam("new_end_position"),
             end_digest=bindparam("new_end_digest"),
-            state=bindparam("new_state"),
         )
     )
     rows = [
@@ -211,11 +210,13 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             "new_end_byte": outcome.extent and outcome.extent.end_byte,
             "new_end_position": outcome.extent and outcome.extent.end_position,
             "new_end_digest": outcome.extent and outcome.extent.digest,
-            "new_state": "partial" if outcome.extent and outcome.extent.partial else "loaded",
         }
         for outcome in outcomes
     ]
     connection.execute(statement, rows)
+    partial = [outcome.object_id for outcome in outcomes if outcome.extent and outcome.extent.partial]
+    if partial:
+        connection.execute(update(objects).where(objects.c.object_id.in_(partial)).values(state="partial"))
 
 
 def settle(

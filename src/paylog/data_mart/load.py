@@ -216,7 +216,8 @@ class Load:
     def _finish(self, target: ObjectLoad) -> None:
         if target.savepoint:
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
-        self._finished.append(target)
+        halves_only = target.object_id in self._pairs.targets and not target.buffered
+        (self._unsettled if halves_only else self._finished).append(target)
         self._pairs.close()
         # Records that an object holds twice are best written together: so rather between two objects.
         self._spill_if_full(None, share=0.5)
