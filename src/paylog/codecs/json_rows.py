@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -111,16 +112,15 @@ def _scanner(row: Any, names: tuple[str, ...], side: Side) -> Scanner:
 
 
 def _lines(body: Any) -> list[Any] | None:
-    return None if b"\r" in body else [line for line in body.split(b"\n") if line.strip()]
+    if b"\r" in body:
+        return None
+    lines = body.split(b"\n") if b"\n" in body else [body]
+    return [line for line in lines if line.strip()]
 
 
 def decode(bodies: Bodies, shape: RowList, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
     """The rows of all bodies of the shape, and which were not (irregular)."""
-    per_body = [_rows_of(body, shape) for body in bodies]
-    irregular = np.array([rows is None for rows in per_body], bool)
-    kept = [rows for rows in per_body if rows is not None]
-    counts = np.fromiter(map(len, kept), np.int64, len(kept))
-    lines = list(map(bytes, chain.from_iterable(kept)))
+    lines, counts, irregular = _listed(bodies, shape)
     text = b"\n".join(lines)
     if text.count(b"\n") >= max(len(lines), 1):  # white space: a JSON string holds no line end as such
         text = b"\n".join(line.replace(b"\n", b" ") for line in lines)
@@ -129,18 +129,31 @@ def decode(bodies: Bodies, shape: RowList, media: MediaType, side: Side) -> tupl
     found = shape.scanner.scan(RecordBlock(text, 0))
     if len(found.regular) + len(found.irregular) != len(lines):
         return None, np.ones(len(bodies), bool)
-    owners = np.repeat(np.arange(len(kept)), counts)
-    good = np.ones(len(kept), bool)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    good = np.ones(len(counts), bool)
     good[owners[found.irregular]] = False
     slots = shape.scanner.pattern.requests
     columns = {name: joined(found.columns, slots[name], name in side.arrays) for name in slots}
-    rows = Rows(columns, len(kept), None if bool((counts == 1).all()) else counts)
+    rows = Rows(columns, len(counts), None if bool((counts == 1).all()) else counts)
     if not good.all():
         keep = pa.array(good[owners[found.regular]])
         columns = {name: column.filter(keep) for name, column in columns.items()}
         rows = Rows(columns, int(good.sum()), counts[good])
         irregular[np.flatnonzero(~irregular)[~good]] = True
     return rows, irregular
+
+
+def _listed(bodies: Bodies, shape: RowList) -> tuple[list[bytes], npt.NDArray[np.int64], Mask]:
+    """The rows of the bodies that are of the shape, how many each has, and which bodies are not."""
+    if shape.decoder is None:
+        text = b"\n".join(bodies)
+        if text.count(b"\n") == len(bodies) - 1 and b"\r" not in text:
+            return list(bodies), np.ones(len(bodies), np.int64), np.zeros(len(bodies), bool)
+    per_body = [_rows_of(body, shape) for body in bodies]
+    kept = [rows for rows in per_body if rows is not None]
+    counts = np.fromiter(map(len, kept), np.int64, len(kept))
+    lines = list(map(bytes, chain.from_iterable(kept)))
+    return lines, counts, np.array([rows is None for rows in per_body], bool)
 
 
 def _rows_of(body: bytes, shape: RowList) -> list[Any] | None:

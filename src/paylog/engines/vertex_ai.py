@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from paylog.codecs import JSON, JSON_LINES, MediaType
 from paylog.engines import Decoded, Engine, Events, Reader
@@ -43,11 +43,11 @@ _NO_JSON = "\x01"  # stands for an element that is none, and would be lost among
 class _Record(Struct, gc=False):
     request_payload: list[str] | None = None
     response_payload: list[str] | None = None
-    full_request: Raw = msgspec.field(default_factory=Raw)
-    full_response: Raw = msgspec.field(default_factory=Raw)
-    raw_data: Raw = msgspec.field(default_factory=Raw)
-    raw_prediction: Raw = msgspec.field(default_factory=Raw)
-    request_id: Raw = msgspec.field(default_factory=Raw)
+    full_request: Raw | UnsetType = UNSET
+    full_response: Raw | UnsetType = UNSET
+    raw_data: Raw | UnsetType = UNSET
+    raw_prediction: Raw | UnsetType = UNSET
+    request_id: Raw | UnsetType = UNSET
     logging_time: str | None = None
     time: str | None = None
     model_version: str | None = None
@@ -115,8 +115,10 @@ class VertexAI(Engine):
             if name in _PAYLOADS:
                 columns[name] = pa.array(values, pa.list_(pa.string()))
             else:
-                texts = [_text(value) if isinstance(value, Raw) else value for value in values]
-                columns[name] = pa.array(texts, pa.string())
+                kinds = set(map(type, values))
+                if not kinds <= {str, type(None)}:
+                    values = [_text(value) for value in values] if kinds != {UnsetType} else []
+                columns[name] = pa.array(values or [None] * len(records), pa.string())
         raw = lambda i: lines[int(places[i]) - block.first]  # noqa: E731
         return TableBlock(pa.table(columns), places, raw), rejects
 
@@ -232,9 +234,13 @@ def _both(sides: list[pa.Array]) -> Any:
     return pc.and_(*(side.is_valid() for side in sides)).to_numpy(zero_copy_only=False)
 
 
-def _text(raw: Raw) -> str | None:
+def _text(raw: Raw | UnsetType | str | None) -> str | None:
     """What a member holds, as text: a string's content, else its JSON."""
+    if not isinstance(raw, Raw):
+        return raw if isinstance(raw, str) else None
     token = bytes(raw)
+    if token.startswith(b'"') and b"\\" not in token:
+        return token[1:-1].decode()
     if token in (b"", b"null"):
         return None
     return msgspec.json.decode(token, type=str) if token.startswith(b'"') else token.decode()
