@@ -30,7 +30,7 @@ from paylog.testing.decoded import together as together
 from paylog.testing.hostile import HOSTILE, broken, endless_line, is_lines, mutations
 
 ENDLESS = 50 << 20
-FUZZED = 60
+FUZZED = 40
 MOST_MEMORY = 48 << 20
 Object = tuple[CaptureObject, bytes]
 
