@@ -61,7 +61,9 @@ class Logs(Section):
         "paylog_folder_default without.",
         json_schema_extra=_without_default,
     )
-    bucket: BucketName | None = Field(default=None, description="Bucket of an object store; on Azure the container.")
+    bucket: BucketName | None = Field(
+        default=None, description="Bucket of an object store; on Azure the container."
+    )
     prefix: Annotated[str, AfterValidator(_folder)] = Field(
         default="",
         description="Folder of the logs: key prefix in the bucket, or path below the connection's folder.",
