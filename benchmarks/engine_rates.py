@@ -198,9 +198,10 @@ def section(rates: Sequence[Rate]) -> str:
 
 
 def put_in(path: Path, text: str) -> None:
-    """Replace the section in a results file, or add it."""
+    """Replace the section of the same title in a results file, or add it."""
+    title = text.partition("\n")[0]
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    kept = re.sub(rf"\n*{re.escape(TITLE)}\n.*?(?=\n## |\Z)", "", old, flags=re.DOTALL).rstrip("\n")
+    kept = re.sub(rf"\n*{re.escape(title)}\n.*?(?=\n## |\Z)", "", old, flags=re.DOTALL).rstrip("\n")
     path.write_text(f"{kept}\n\n{text}", encoding="utf-8")
 
 

@@ -168,7 +168,8 @@ def match(halves: pa.Table, kinds: Kinds) -> Matched:
         fate[firsts[~both & (firsts >= 0)]] = _ALONE
     order = np.argsort(responses[both])  # in the order in which the responses were read
     pairs = Pairs(_rows(halves, requests[both][order]), _rows(halves, responses[both][order]))
-    return Matched(pairs, halves.filter(fate == _ALONE), halves.filter(fate == _REPEATED))
+    alone = halves if (fate == _ALONE).all() else halves.filter(fate == _ALONE)
+    return Matched(pairs, alone, halves.filter(fate == _REPEATED))
 
 
 def _rows(halves: pa.Table, indices: Indices) -> pa.Table:

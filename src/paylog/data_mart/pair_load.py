@@ -155,8 +155,10 @@ class PairLoad:
         whole = pa.concat_tables(tables)
         own = np.isin(whole.column("object_id").to_numpy(), list(self._targets))
         for foreign in (False, True):
-            if (some := whole.filter(pa.array(own != foreign))).num_rows:
-                self._pending.bring(to_stored(some, self._kinds), foreign)
+            some = whole if not foreign and own.all() else whole.filter(pa.array(own != foreign))
+            for start in range(0, some.num_rows, PAIRS_AT_ONCE):
+                part = to_stored(some.slice(start, PAIRS_AT_ONCE), self._kinds)
+                self._pending.bring(part, foreign)
                 self._brought = True
 
     def _match_held(self) -> None:
