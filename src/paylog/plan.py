@@ -17,7 +17,6 @@ from paylog.subscription import Subscription
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
