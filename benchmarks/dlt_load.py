@@ -69,7 +69,7 @@ def _rows(record: dict[str, Any], position: int) -> Iterator[dict[str, Any]]:
             "deployment_id": "credit", **row, "prediction_probability": max(row["probability"]),
             "_record_id": f"{identity}-{n}", "_object_id": 1, "_position": position,
             "_transaction_id": identity, "_response_time": record["response_time"],
-            "_timestamp_approximate": False,
+            "_timestamp_approximate": False, "_partner_id": None, "_partner_position": None,
         }  # fmt: skip
 
 

@@ -32,7 +32,8 @@ SELECT id || '-' || n AS scoring_id, ts AS scoring_timestamp, 'credit' AS deploy
        NULL::VARCHAR AS asset_revision, {_FEATURES}, o[2] AS prediction, o[1]::DOUBLE[] AS probability,
        list_max(o[1]::DOUBLE[]) AS prediction_probability, md5(id || '-' || n) AS _record_id,
        1::BIGINT AS _object_id, n AS _position, id AS _transaction_id, ms AS _response_time,
-       false AS _timestamp_approximate
+       false AS _timestamp_approximate,
+       NULL::BIGINT AS _partner_id, NULL::BIGINT AS _partner_position
 FROM record"""
 _SAGEMAKER = f"""
 WITH event AS (
@@ -50,7 +51,8 @@ SELECT id || '-' || n AS scoring_id, ts AS scoring_timestamp, 'credit' AS deploy
        NULL::VARCHAR AS asset_revision, {_FEATURES}, o.predicted_label AS prediction,
        [1 - o.score, o.score] AS probability, greatest(1 - o.score, o.score) AS prediction_probability,
        md5(id || '-' || n) AS _record_id, 1::BIGINT AS _object_id, n AS _position, id AS _transaction_id,
-       NULL::BIGINT AS _response_time, false AS _timestamp_approximate
+       NULL::BIGINT AS _response_time, false AS _timestamp_approximate,
+       NULL::BIGINT AS _partner_id, NULL::BIGINT AS _partner_position
 FROM record"""
 
 

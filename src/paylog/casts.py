@@ -140,8 +140,8 @@ def _booleans(tokens: pa.Array) -> Cast:
 
 def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     """ISO 8601 with a zone, or without one when ``zone`` is given; microseconds, in UTC."""
-    if tokens.type == TIMESTAMP:
-        return tokens, None
+    if pa.types.is_timestamp(tokens.type):
+        return _typed_timestamps(tokens, zone)
     if not pa.types.is_string(tokens.type):
         return pa.nulls(len(tokens), TIMESTAMP), _any(_mask(pc.is_valid(tokens)))
     if (times := _zoned(tokens)) is not None:
@@ -149,16 +149,39 @@ def timestamps(tokens: pa.Array, zone: ZoneInfo | None) -> Cast:
     shortened = pc.replace_substring_regex(tokens, _FRACTION, r"\1")
     if (times := _zoned(shortened)) is not None:
         return times, None
+    if zone is not None and (times := _local(shortened, zone)) is not None:
+        return times, None
     cells = shortened.to_pylist()
     parsed = [_timestamp(cell, zone) for cell in cells]
     bad = np.array([t is None and c is not None for t, c in zip(parsed, cells, strict=True)], bool)
     return pa.array(parsed, TIMESTAMP), _any(bad)
 
 
+def _typed_timestamps(times: pa.Array, zone: ZoneInfo | None) -> Cast:
+    if times.type.tz is None and zone is not None:
+        times = pc.assume_timezone(times, str(zone), ambiguous="earliest", nonexistent="latest")
+    if times.type.tz is None:
+        return pa.nulls(len(times), TIMESTAMP), _any(_mask(pc.is_valid(times)))
+    instants = times.cast(TIMESTAMP, safe=False)
+    plausible = pc.and_(pc.greater_equal(instants, _FIRST), pc.less_equal(instants, _LAST))
+    return (instants, None) if _all(plausible) else _masked(instants, plausible, lambda kept: kept)
+
+
 def _zoned(texts: pa.Array) -> pa.Array | None:
     """All of them at once; None if one of them has no zone or is not a time that Python knows."""
     try:
         times = pc.cast(texts, TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+    plausible = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))
+    return times if pc.all(plausible).as_py() else None
+
+
+def _local(texts: pa.Array, zone: ZoneInfo) -> pa.Array | None:
+    """All of them at once; None if one of them has a zone of its own, or falls into an hour left out."""
+    try:
+        times = pc.cast(texts, pa.timestamp("us"))
+        times = pc.assume_timezone(times, zone.key, ambiguous="earliest", nonexistent="raise").cast(TIMESTAMP)
     except pa.ArrowInvalid:
         return None
     plausible = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))
@@ -200,6 +223,11 @@ def _masked(tokens: pa.Array, fits: pa.Array, convert: object, nulls: pa.Array |
     kept = pc.if_else(fits, tokens, pa.scalar(None, tokens.type))
     bad = pc.invert(fits) if nulls is None else pc.and_not(pc.invert(fits), nulls)
     return convert(kept), _any(_mask(bad))  # type: ignore[operator]
+
+
+def _all(flags: pa.Array) -> bool:
+    """Whether no flag is false; nulls are none."""
+    return pc.all(flags).as_py() is not False
 
 
 def _any(bad: Mask) -> Mask | None:

@@ -49,6 +49,10 @@ class Connection:
     schema: str = ""
     extra: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
+    def extra_field(self, name: str) -> Any:
+        """An extra, also under the name that older Airflow forms gave it (``extra__<type>__<name>``)."""
+        return self.extra.get(name) or self.extra.get(f"extra__{self.conn_type}__{name}")
+
 
 Resolver = Callable[[str], Connection]
 

@@ -5,17 +5,20 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from paylog.engines import Engine
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines import engine as engine_of
-from paylog.engines.documents import RecordBlock, record_blocks
+from paylog.engines.documents import RecordBlock
+from paylog.engines.tables import TableBlock
+from paylog.errors import Reason
+from paylog.event_columns import Place
 from paylog.native import library
 from paylog.native.scanner import Scanned, Scanner
-from paylog.normalize import Normalizer, Place
+from paylog.normalize import Normalizer
 from paylog.records import Block, CaptureObject, Reject
 from paylog.regular import RegularColumns, headers_stand_out
 from paylog.storage.compression import decompress
@@ -44,30 +47,57 @@ class _Leftover:
 
 
 class Decoder:
-    """Decodes the capture objects of one subscription. Not for use by several threads."""
+    """Decodes the capture objects of one subscription. Not for use by several threads.
 
-    def __init__(self, subscription: Subscription, engine: Engine | None = None) -> None:
-        """``engine``: another than that of the service provider, for records that did not come from it."""
+    :param engine: another than that of the service provider, for records that did not come from it.
+    :param payload: reads bodies that are stored apart from their records, see ``Engine.payload``.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        engine: Engine | None = None,
+        payload: Callable[[str], bytes] | None = None,
+    ) -> None:
         self.logs = subscription.logs
         self.engine = engine or engine_of(subscription)
+        self.engine.payload = payload
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
         self._columns: RegularColumns | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
-    def blocks(self, item: CaptureObject, chunks: Iterator[bytes]) -> Iterator[Block]:
+    def blocks(self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0) -> Iterator[Block]:
         """Blocks that account for every record of the object, in bounded memory.
 
         :param chunks: the stored bytes, compressed or not.
+        :param first: position of the first record in them, if they are not the whole object.
         :raises DecompressionLimitExceeded: the object is larger than ``logs.max_object_bytes``.
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
-        place = Place(item, self.engine.variant(item))
+        # The version of an object that grows changes, the identity of its records does not.
+        known = replace(item, version="") if self.engine.appends(item) else item
+        place = Place(known, self.engine.variant(item))
+        for block in self._blocks(stream, item, place, first):
+            yield self._with_halves(block, item, place.variant) if block.halves else block
+
+    def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
+        """Blocks of the events that pairs of halves made; their positions are not looked into."""
+        return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
+
+    def _blocks(
+        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int
+    ) -> Iterator[Block]:
         leftover = _Leftover()
-        for part in record_blocks(stream, self.logs.max_record_bytes):
+        for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
             if isinstance(part, Reject):
-                yield Block(self._empty, [part])
+                yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue
+            if isinstance(part, TableBlock):
+                part.positions = part.positions + first
+                yield from self._normalized(self._decode(part, place), place)
+                continue
+            part.first += first
             yield from self._regular(part, leftover, place)
             if leftover.size > LEFTOVER_BYTES:
                 yield from self._irregular(leftover, place)
@@ -77,19 +107,19 @@ class Decoder:
     def _regular(self, block: RecordBlock, leftover: _Leftover, place: Place) -> Iterator[Block]:
         """What the native scanner finds regular goes straight to columns, the rest is left over."""
         if block.elements:
-            yield from self.normalizer.blocks(self.engine.decode(block), place)
+            yield from self._normalized(self._decode(block, place), place)
             return
         at = line = 0
         while at < len(block.data):
             found = self._scan(block, at, line)
             if found is None or self._scanner is None or not len(found.lines):
                 rest = RecordBlock(block.data[at:], block.first + line) if at else block
-                yield from self.normalizer.blocks(self.engine.decode(rest), place)
+                yield from self._normalized(self._decode(rest, place), place)
                 return
             if self._columns is not None:
                 yield self.normalizer.regular(found, self._columns, block, place)
             else:
-                yield self.normalizer.scanned(found, self._scanner.pattern, block, place)
+                yield self.normalizer.scanned(found, self._scanner.pattern, block, place, self.engine)
             leftover.add(block, found.left)
             at, line = found.end, found.next_line
         block.lines = line
@@ -97,12 +127,42 @@ class Decoder:
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
             return
-        decoded = self.engine.decode(leftover.block())
+        decoded = self._decode(leftover.block(), place)
         places = leftover.positions
         decoded.rejects = [replace(r, position=places[r.position]) for r in decoded.rejects]
         for events in decoded.events:
             events.positions = [places[position] for position in events.positions]
-        yield from self.normalizer.blocks(decoded, place)
+        for halves in decoded.halves:
+            halves.positions = [places[position] for position in halves.positions]
+        for flat in decoded.flat:
+            flat.events.positions = [places[position] for position in flat.events.positions]
+        yield from self._normalized(decoded, place)
+
+    def _normalized(self, decoded: Decoded, place: Place) -> Iterator[Block]:
+        assert place.item is not None
+        decoded.events = [self.engine.identified(events, place.item) for events in decoded.events]
+        return self.normalizer.blocks(decoded, place)
+
+    def _decode(self, block: RecordBlock | TableBlock, place: Place) -> Decoded:
+        assert place.item is not None
+        return self.engine.decode(block, place.item)
+
+    def _with_halves(self, block: Block, item: CaptureObject, variant: str) -> Block:
+        """The block with what halves need to be paired far from their object; keyless ones are rejects."""
+        rejects = list(block.rejects)
+        kept = []
+        for halves in block.halves:
+            keys = halves.keys if isinstance(halves.keys, list) else halves.keys.to_pylist()
+            if keyless := [i for i, key in enumerate(keys) if not key]:
+                rejects += [
+                    Reject(int(halves.positions[i]), Reason.MALFORMED_RECORD, halves.raw(i)) for i in keyless
+                ]
+                halves = halves.of([i for i, key in enumerate(keys) if key])
+            if self.normalizer.event_columns.from_object_time:
+                times = [item.last_modified.isoformat()] * len(halves.positions)
+                halves = replace(halves, timestamps=times)
+            kept.append(replace(halves, variant=variant))
+        return replace(block, rejects=rejects, halves=kept)
 
     def _scan(self, block: RecordBlock, at: int, line: int) -> Scanned | None:
         """The next batch of regular lines; by another pattern if most are irregular by the last one."""
@@ -125,7 +185,8 @@ class Decoder:
         if pattern is None:
             return
         if not pattern.request_csv or headers_stand_out(normalizer.schema):
-            columns = normalizer.regular_columns(pattern)
+            given = type(self.engine).identified is Engine.identified
+            columns = normalizer.regular_columns(pattern) if given else None
             ways = [(Scanner(pattern, columns.rules), columns)] if columns else []
             for scanner, columns in (*ways, (Scanner(pattern), None)):
                 if not scanner.scan(RecordBlock(example, 0)).left:

@@ -12,6 +12,7 @@ from functools import cached_property
 MOST_PREFIXES = 40
 _DIGITS = {"Y": r"\d{4}", "m": r"\d{2}", "d": r"\d{2}", "H": r"\d{2}", "M": r"\d{2}"}
 _ORDER = "YmdHM"
+_CHOICE = re.compile(r"\{([^{}/%]+)\}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Layout:
-    """A strftime pattern of folders, like ``%Y/%m/%d/%H/``; empty: all objects in one folder."""
+    """A strftime pattern of folders, like ``%Y/%m/%d/%H/``; empty: all objects in one folder.
+
+    Its first folder may be a choice, ``{inputs,outputs}/%Y/``; what is in no folder of that kind is no log.
+    """
 
     pattern: str
 
@@ -36,7 +40,7 @@ class Layout:
         pattern, unit = self._listing(window)
         time = _floor(window.start.astimezone(UTC), unit)
         while unit and time < window.end:
-            yield time.strftime(pattern)
+            yield from (time.strftime(one) for one in _choices(pattern))
             time = _next(time, unit)
         if not unit:
             yield ""
@@ -47,7 +51,8 @@ class Layout:
         for depth in range(len(folders), 0, -1):
             pattern = "/".join(folders[:depth]) + "/"
             unit = _finest(pattern)
-            if unit and (window.end - window.start) / _length(unit) <= MOST_PREFIXES:
+            most = MOST_PREFIXES / len(_choices(pattern))
+            if unit and (window.end - window.start) / _length(unit) <= most:
                 return pattern, unit
         return "", ""
 
@@ -67,15 +72,30 @@ class Layout:
         """Whether the folder period of a key touches the window. A key without a time always counts."""
         time = self.time_of(key)
         if time is None:
-            return True
+            return not self.pattern.startswith("{")
         return time < window.end and _next(time, _finest(self.pattern)) > window.start
+
+    def pairs(self, key: str, other: str) -> bool:
+        """Whether two keys are of one period and, maybe, of two folders of a choice."""
+        return self.pattern.startswith("{") and self.time_of(key) == self.time_of(other) is not None
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
         escaped = re.escape(self.pattern)
         for unit, digits in _DIGITS.items():
             escaped = escaped.replace(f"%{unit}", f"(?P<{unit}>{digits})")
+        if found := _CHOICE.match(self.pattern):
+            names = "|".join(map(re.escape, found[1].split(",")))
+            escaped = escaped.replace(re.escape(found[0]), f"(?:{names})/", 1)
         return re.compile(f"(?:^|/){escaped}")
+
+
+def _choices(pattern: str) -> list[str]:
+    """The patterns that a choice stands for."""
+    found = _CHOICE.match(pattern)
+    if found is None:
+        return [pattern]
+    return [f"{name}/{pattern[found.end() :]}" for name in found[1].split(",")]
 
 
 def _finest(pattern: str) -> str:

@@ -59,6 +59,8 @@ _INTERNAL = (
     Column("_transaction_id", pa.string(), "text"),
     Column("_response_time", pa.int64(), "bigint"),
     Column("_timestamp_approximate", pa.bool_(), "boolean"),
+    Column("_partner_id", pa.int64(), "bigint"),
+    Column("_partner_position", pa.int64(), "bigint"),
 )
 
 

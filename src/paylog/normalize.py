@@ -6,18 +6,15 @@ by one. Request and response rows are zipped, cast and given their identity, col
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from paylog import identity
-from paylog.casts import cast, timestamps
+from paylog.casts import cast
 from paylog.codecs import (
     CSV,
     JSON,
@@ -28,30 +25,30 @@ from paylog.codecs import (
     Rows,
     Side,
     csv_body,
+    json_columns,
+    json_rows,
     json_template,
+    json_tensors,
     json_typed,
 )
 from paylog.codecs.body import Row, as_rows, is_text, rows_of
-from paylog.engines import Decoded, Events
+from paylog.codecs.json_scanned import BodyScanner
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.errors import Reason, RejectedRecord
-from paylog.model_schema import ARROW_TYPES, TIMESTAMP, Field, FieldType, Role
+from paylog.event_columns import EventColumns, Indices, Place
+from paylog.model_schema import ARROW_TYPES, Field, FieldType, Role
 from paylog.native.pattern import Pattern
 from paylog.native.scanner import Scanned
 from paylog.outputs import Faults, Outputs
-from paylog.records import Block, CaptureObject, Reject
-from paylog.regular import EARLIEST, LATEST, TRANSACTION_ID, RegularColumns, regular_columns
+from paylog.records import Block, Reject
+from paylog.regular import TRANSACTION_ID, RegularColumns, regular_columns
 from paylog.subscription import Subscription
 
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the events at hand come from: they are not the same record from another place."""
-
-    item: CaptureObject
-    variant: str
+_Decode = Callable[[Bodies, MediaType, Side], tuple[Rows | None, Mask]]
+_MOST_SHAPES = 4  # of the bodies in one block, in bulk
+_CODECS: tuple[Any, ...] = (json_template, json_tensors, json_rows, json_columns, json_typed)
+"""Bulk codecs of JSON: each learns a shape from an example, or not, and decodes what has that shape."""
 
 
 class Normalizer:
@@ -59,10 +56,8 @@ class Normalizer:
 
     def __init__(self, subscription: Subscription) -> None:
         self.schema = subscription.model_schema
-        self.deployment_id = subscription.deployment.id
-        self.provider = str(subscription.service_provider)
-        self.from_object_time = subscription.logs.timestamp == "last_modified"
         self.zone = ZoneInfo(subscription.logs.timezone) if subscription.logs.timezone else None
+        self.event_columns = EventColumns(subscription, self.zone)
         self.outputs = Outputs(self.schema, self.zone)
         features = self.schema.features
         self.inputs = self.schema.inputs
@@ -73,40 +68,39 @@ class Normalizer:
             required=tuple(f.name for f in features),
             types=(*((f.name, f.type) for f in self.inputs), (TRANSACTION_ID, FieldType.STRING)),
         )
-        self._constants: dict[tuple[str | int | None, pa.DataType], pa.Array] = {}
         self._learned: dict[tuple[bool, MediaType], Any] = {}
+        self._scanners = {True: BodyScanner(self.request), False: BodyScanner(self.response)}
 
     def blocks(self, decoded: Decoded, place: Place) -> Iterator[Block]:
-        """Blocks that account for every event and every reject of ``decoded``."""
-        if decoded.rejects or decoded.filtered:
-            yield Block(self._empty(), decoded.rejects, decoded.filtered)
+        """Blocks that account for every event, half and reject of ``decoded``."""
+        if decoded.rejects or decoded.filtered or decoded.halves:
+            yield Block(self._empty(), decoded.rejects, decoded.filtered, decoded.halves)
+        for flat in decoded.flat:
+            if which := len(flat.events.positions):
+                yield self._block(flat.events, np.arange(which), flat.requests, flat.responses, place)
         for events in decoded.events:
             if len(events.positions):
                 yield from self._blocks(events, place)
 
     def regular_columns(self, pattern: Pattern) -> RegularColumns | None:
         """How the scanner can do all the work for records of this pattern, if it can."""
-        if self.from_object_time:
+        if self.event_columns.from_object_time:
             return None
         return regular_columns(self.schema, pattern, self.outputs.by_meaning)
 
     def regular(self, found: Scanned, columns: RegularColumns, block: RecordBlock, place: Place) -> Block:
         """The regular lines of a block, whose values the native scanner has seen to."""
-        seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
-        constants: dict[str, str | int | None] = {
-            "deployment_id": self.deployment_id,
-            "asset_revision": place.variant or None,
-            "_object_id": 0,
-            "_timestamp_approximate": False,
-        }
-        return Block(columns.batch(found, block.first, seed, constants, self._repeated))
+        own = self.event_columns
+        return Block(columns.batch(found, block.first, own.seed(place), own.constants(place), own.repeated))
 
-    def scanned(self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place) -> Block:
+    def scanned(
+        self, found: Scanned, pattern: Pattern, block: RecordBlock, place: Place, engine: Engine
+    ) -> Block:
         """The regular lines of a block, which the native scanner has split into columns already."""
         columns, count = found.columns, len(found.lines)
         events = Events(
             positions=found.lines + block.first,
-            event_ids=columns["event_id"],
+            event_ids=columns.get("event_id"),
             timestamps=columns["timestamp"],
             requests=(),
             responses=(),
@@ -116,34 +110,57 @@ class Normalizer:
             transaction_ids=columns.get("transaction_id"),
             response_times=columns.get("response_time"),
             revisions=columns.get("revision"),
+            row_ids=pattern.row_ids,
         )
         requests, responses = (
             Rows({name: columns[slot] for name, slot in slots.items()}, count)
             for slots in (pattern.requests, pattern.responses)
         )
+        assert place.item is not None
+        events = engine.identified(events, place.item)
         return self._block(events, np.arange(count), requests, responses, place)
 
     def _empty(self) -> pa.RecordBatch:
         return pa.RecordBatch.from_pylist([], schema=self.schema.arrow_schema)
 
     def _blocks(self, events: Events, place: Place) -> Iterator[Block]:
-        requests, odd_requests = self._bulk(events.requests, events.request_type, self.request)
-        responses, odd_responses = self._bulk(events.responses, events.response_type, self.response)
+        which = np.arange(len(events.positions))
+        for decode in (self._native, *(self._bulk,) * _MOST_SHAPES):
+            block, which = self._together(events, which, decode, place)
+            if block:
+                yield block
+            if not len(which) or (block is None and decode == self._bulk):
+                break
+        if len(which):
+            yield from self._one_by_one(events, which, place)
+
+    def _together(
+        self, events: Events, which: Indices, decode: _Decode, place: Place
+    ) -> tuple[Block | None, Indices]:
+        """The block of those of ``which`` whose sides both are regular, and the others."""
+        whole = len(which) == len(events.positions)
+        given, taken = (
+            bodies if whole else [bodies[i] for i in which] for bodies in (events.requests, events.responses)
+        )
+        requests, odd_requests = decode(given, events.request_type, self.request)
+        responses, odd_responses = decode(taken, events.response_type, self.response)
+        if requests is None or responses is None:
+            return None, which
         odd = odd_requests | odd_responses
-        if requests is not None and responses is not None:
-            requests = requests.of_bodies(~odd[~odd_requests])
-            responses = responses.of_bodies(~odd[~odd_responses])
-            which = np.flatnonzero(~odd)
-            if requests.counts is not None or responses.counts is not None:
-                counts = requests.row_counts()
-                unequal = (counts != responses.row_counts()) | (counts == 0)
-                requests, responses = requests.of_bodies(~unequal), responses.of_bodies(~unequal)
-                odd[which[unequal]] = True
-                which = which[~unequal]
-            if len(which):
-                yield self._block(events, which, requests, responses, place)
-        if odd.any():
-            yield from self._one_by_one(events, np.flatnonzero(odd), place)
+        requests = requests.of_bodies(~odd[~odd_requests])
+        responses = responses.of_bodies(~odd[~odd_responses])
+        if requests.counts is not None or responses.counts is not None:
+            counts = requests.row_counts()
+            unequal = (counts != responses.row_counts()) | (counts == 0)
+            requests, responses = requests.of_bodies(~unequal), responses.of_bodies(~unequal)
+            odd[np.flatnonzero(~odd)[unequal]] = True
+        if odd.all():
+            return None, which
+        return self._block(events, which[~odd], requests, responses, place), which[odd]
+
+    def _native(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
+        """Rows of the regular bodies by the native scanner, and which ones were irregular."""
+        return self._scanners[side is self.request].rows(bodies, media)
 
     def _bulk(self, bodies: Bodies, media: MediaType, side: Side) -> tuple[Rows | None, Mask]:
         """Rows of the regular bodies, and which ones were irregular."""
@@ -153,19 +170,13 @@ class Normalizer:
             return csv_body.decode(bodies, side)
         key = side is self.request, media
         for _ in range(2):
-            learned = self._learned.get(key)
-            if isinstance(learned, json_template.Template):
-                rows, odd = json_template.decode(bodies, learned, media, side)
-            elif isinstance(learned, json_typed.Shape):
-                rows, odd = json_typed.decode(bodies, learned, media, side)
-            else:
-                rows, odd = None, np.ones(len(bodies), bool)
+            decode, shape = self._learned.get(key) or (None, None)
+            rows, odd = decode(bodies, shape, media, side) if decode else (None, np.ones(len(bodies), bool))
             if odd.sum() * 2 <= len(bodies):
                 break
             example = bodies[int(np.argmax(odd))]
-            self._learned[key] = json_template.learn(example, media, side) or json_typed.learn(
-                example, media, side
-            )
+            shapes = ((codec.decode, codec.learn(example, media, side)) for codec in _CODECS)
+            self._learned[key] = next((known for known in shapes if known[1]), None)
         return rows, odd
 
     def _one_by_one(self, events: Events, which: Indices, place: Place) -> Iterator[Block]:
@@ -212,15 +223,14 @@ class Normalizer:
         owners = which if counts is None else np.repeat(which, counts)
         faults = Faults(len(owners))
         numbers = None if counts is None else _numbers(counts)
-        columns = self._leading(events, which, owners, numbers, place, faults)
+        columns = self.event_columns.of(events, owners, numbers, place, faults)
         self._headers(requests, events, faults)
         columns |= self._inputs(requests, len(owners), faults)
         columns |= self.outputs.columns(responses, len(owners), faults)
         found = requests.columns.get(TRANSACTION_ID)
         if events.transaction_ids is None:
-            columns["_transaction_id"] = (
-                self._repeated(None, pa.string(), len(owners)) if found is None else found
-            )
+            nothing = self.event_columns.repeated(None, pa.string(), len(owners))
+            columns["_transaction_id"] = nothing if found is None else found
         columns["_transaction_id"], bad = cast(columns["_transaction_id"], FieldType.STRING)
         faults.add(bad, Reason.TYPE_MISMATCH, TRANSACTION_ID)
         batch = pa.RecordBatch.from_arrays(
@@ -245,85 +255,6 @@ class Normalizer:
             )
             for row, (reason, column) in sorted(faults.found.items())
         ]
-
-    def _leading(
-        self,
-        events: Events,
-        which: Indices,
-        owners: Indices,
-        numbers: Indices | None,
-        place: Place,
-        faults: Faults,
-    ) -> dict[str, pa.Array]:
-        """Identity, time and what else an event says of its rows."""
-        count = len(owners)
-        ids = self._row_ids(events, owners, numbers, place)
-        seed = identity.scope_seed(self.provider, self.deployment_id, place.variant)
-        revisions = _picked(events.revisions, owners, pa.string())
-        if revisions is None:
-            revisions = self._repeated(place.variant or None, pa.string(), count)
-        positions = np.asarray(events.positions, np.int64)[owners]
-        columns = {
-            "scoring_id": ids,
-            "scoring_timestamp": self._times(events, owners, place, faults),
-            "deployment_id": self._repeated(self.deployment_id, pa.string(), count),
-            "asset_revision": revisions,
-            "_record_id": identity.record_ids(ids, seed),
-            "_object_id": self._repeated(0, pa.int64(), count),
-            "_position": pa.array(positions),
-            "_response_time": self._response_times(events, owners, faults),
-            "_timestamp_approximate": self._repeated(self.from_object_time, pa.bool_(), count),
-        }
-        if events.transaction_ids is not None:
-            columns["_transaction_id"] = _picked(events.transaction_ids, owners, pa.string())
-        for name in ("scoring_id", "asset_revision"):
-            columns[name], bad = cast(columns[name], FieldType.STRING)
-            faults.add(bad, Reason.TYPE_MISMATCH, name)
-        return columns
-
-    def _repeated(self, value: str | int | None, kind: pa.DataType, count: int) -> pa.Array:
-        """A column that holds one value, which mostly is that of the last block."""
-        known = self._constants.get((value, kind))
-        if known is None or len(known) < count:
-            known = pa.nulls(count, kind) if value is None else pa.repeat(pa.scalar(value, kind), count)
-            self._constants[value, kind] = known
-        return known.slice(0, count)
-
-    def _response_times(self, events: Events, owners: Indices, faults: Faults) -> pa.Array:
-        """Whole milliseconds."""
-        tokens = _picked(events.response_times, owners, pa.string())
-        if tokens is None:
-            return self._repeated(None, pa.int64(), len(owners))
-        numbers, bad = cast(tokens, FieldType.DOUBLE)
-        faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
-        times, bad = cast(pc.round(numbers), FieldType.INTEGER)
-        faults.add(bad, Reason.TYPE_MISMATCH, "response_time")
-        return times
-
-    def _row_ids(self, events: Events, owners: Indices, numbers: Indices | None, place: Place) -> pa.Array:
-        item = place.item
-        given = events.event_ids
-        if isinstance(given, pa.Array):
-            if (ids := identity.first_row_ids(given)) is not None:
-                return ids
-            given = given.to_pylist()
-        ids = [
-            given[i] or identity.event_id_at(item.uri, item.version, events.positions[i])
-            for i in owners.tolist()
-        ]
-        if not events.row_ids:
-            ids = identity.scoring_ids(ids, None if numbers is None else numbers.tolist())
-        return pa.array(ids, pa.string())
-
-    def _times(self, events: Events, owners: Indices, place: Place, faults: Faults) -> pa.Array:
-        if self.from_object_time:
-            return pa.repeat(pa.scalar(place.item.last_modified, TIMESTAMP), len(owners))
-        times, _ = timestamps(_picked(events.timestamps, owners, pa.string()), self.zone)
-        moments = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
-        if len(moments) and not EARLIEST <= moments.min() <= moments.max() < LATEST:
-            missing = (moments < EARLIEST) | (moments >= LATEST)
-            faults.add(missing, Reason.NO_TIMESTAMP, "scoring_timestamp")
-        return times
 
     def _headers(self, requests: Rows, events: Events, faults: Faults) -> None:
         """A CSV header that was scored as a row is not a payload record."""
@@ -359,11 +290,3 @@ def _numbers(counts: Indices) -> Indices:
     """1, 2, 3 … within each event."""
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     return np.arange(1, int(counts.sum()) + 1) - starts
-
-
-def _picked(values: list[Any] | pa.Array | None, owners: Indices, kind: pa.DataType) -> pa.Array | None:
-    if values is None:
-        return None
-    array = values if isinstance(values, pa.Array) else pa.array(values, kind)
-    same = len(owners) == len(values) and (not len(owners) or owners[-1] == len(values) - 1)
-    return array if same and bool((np.diff(owners) == 1).all()) else array.take(pa.array(owners))

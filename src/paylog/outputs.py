@@ -57,19 +57,23 @@ class Outputs:
             fields["probability"] = self.schema.probability.name
         return fields
 
-    def side(self) -> Side:
-        """What a codec has to look for in a response."""
-        schema, by_meaning = self.schema, self.by_meaning
+    def types(self) -> dict[str, FieldType]:
+        """Type of each response column that is of use."""
         types: dict[str, FieldType] = {}
-        for meaning, column in by_meaning.items():
+        for meaning, column in self.by_meaning.items():
             if meaning == "prediction":
-                types[column] = schema.prediction.type
+                types[column] = self.schema.prediction.type
             elif meaning == "probability":
                 types[column] = FieldType.ARRAY
             elif meaning.startswith("P("):
                 types[column] = FieldType.DOUBLE
             else:
-                types[column] = next(f.type for f in schema.fields if f.name == meaning)
+                types[column] = next(f.type for f in self.schema.fields if f.name == meaning)
+        return types
+
+    def side(self) -> Side:
+        """What a codec has to look for in a response."""
+        types = self.types()
         return Side(
             positional=self._positional(),
             wanted=tuple(dict.fromkeys((*types, *self._scores()))),

@@ -10,33 +10,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from paylog.connections import resolve
-from paylog.errors import (
-    ConfigurationError,
-    DeliveryFailed,
-    ObjectChanged,
-    ObjectNotFound,
-    RetriableError,
-    UnbalancedReceipt,
-)
+from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
+from paylog.object_ingest import ObjectIngest, Progress
 from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
-from paylog.records import CaptureObject, Receipt
+from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
+from paylog.storage.payloads import Payloads
 from paylog.storage.read_ahead import ReadAhead
 from paylog.training_status import TrainingStatus, judge, require
 
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart, StoredCheck
     from paylog.data_mart.deliveries import DeliveryCounts
-    from paylog.data_mart.load import Load
     from paylog.subscription import Subscription
 
 __all__ = [
@@ -60,15 +54,12 @@ __all__ = [
     "save_plan",
 ]
 
-Progress = Callable[[int, int], None]
-"""Called with the rows read and the stored bytes fetched since the last call."""
 DeliveryProgress = Callable[[int, int], None]
 """Called with the rows that were confirmed and that failed since the last call."""
 
 log = logging.getLogger(__name__)
 
 _FIRST_WINDOW = timedelta(days=1)
-_READS_OF_A_CHANGING_OBJECT = 3
 
 
 def plan(
@@ -169,7 +160,7 @@ class Workbench:
         from paylog.decode import Decoder
 
         self.storage = open_storage(subscription)
-        self.decoder = Decoder(subscription)
+        self.decoder = Decoder(subscription, payload=open_payloads(subscription))
         self.data_mart = open_data_mart(subscription)
 
     def __enter__(self) -> Self:
@@ -216,46 +207,16 @@ def ingest(
         training = TrainingStatus.of(subscription, tools.data_mart)
         require(subscription, training)
         judged = judge(subscription, tools.data_mart, training)
-        with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged) as load:
+        normalize = tools.decoder.pairs
+        with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged, normalize) as load:
+            source = ObjectIngest(tools.storage, tools.decoder, load, progress or _unwatched)
             items = sorted(batch.objects, key=lambda item: item.uri)
             with ReadAhead(tools.storage, items) as ahead:
                 for item in items:
-                    _ingest_object(tools, ahead, load, item, progress or _unwatched)
+                    source.ingest(item, ahead.open)
+            for freed in load.freed():
+                source.supply(freed, items[0].uri.removesuffix(items[0].key))
             return load.receipt()
-
-
-def _ingest_object(
-    tools: Workbench, ahead: ReadAhead, load: Load, item: CaptureObject, progress: Progress
-) -> None:
-    """Load one object at the version it has now: one that changes under our hands is read again."""
-    storage = tools.storage
-    opened: Callable[[CaptureObject], AbstractContextManager[Iterator[bytes]]] = ahead.open
-    for attempt in range(1, _READS_OF_A_CHANGING_OBJECT + 1):
-        try:
-            with load.object(item) as target:
-                if target is None:
-                    return
-                # What was opened ahead of the lock may be older than what another worker has loaded.
-                source = storage.open if target.supersedes else opened
-                with source(item) as chunks:
-                    for block in tools.decoder.blocks(item, _watched(chunks, progress)):
-                        target.add(block)
-                        progress(block.read, 0)
-            return
-        except ObjectChanged:
-            if attempt == _READS_OF_A_CHANGING_OBJECT:
-                raise
-        try:
-            item, opened = storage.stat(item.key), storage.open
-        except ObjectNotFound:
-            log.warning("%s was deleted after it was listed: there is nothing to load", item.uri)
-            return
-
-
-def _watched(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
-    for chunk in chunks:
-        progress(0, len(chunk))
-        yield chunk
 
 
 def _unwatched(rows: int, size: int) -> None:
@@ -296,9 +257,14 @@ def deliver(
 def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunReceipt:
     """Hold the run's receipts against the table itself, and move the watermark.
 
-    :raises UnbalancedReceipt: the table does not hold the rows that the receipts say.
+    Halves of pairs that waited too long are given up first.
+
+    :raises UnbalancedReceipt: the table does not hold the rows, or the waiting halves, that the receipts
+        say.
     """
     with open_data_mart(subscription) as data_mart:
+        data_mart.expire_pending(subscription, run_id, (window.start, window.end))
+        waiting = data_mart.pending(subscription.id)
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
         stored = data_mart.stored_counts(subscription.id, run_id)
         for count in stored:
@@ -321,6 +287,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         complete_through=through,
         training_data=training,
         payload_findings=findings,
+        waiting=waiting.halves,
     )
 
 
@@ -340,6 +307,12 @@ def open_storage(subscription: Subscription) -> Storage:
     """The storage of the subscription's logs. Sends no request yet."""
     logs = subscription.logs
     return connect(resolve(logs.connection), logs.bucket or "", logs.prefix)
+
+
+def open_payloads(subscription: Subscription) -> Payloads:
+    """Bodies that records refer to: only in the container, or folder, of the subscription's logs."""
+    logs = subscription.logs
+    return Payloads(resolve(logs.connection), logs.bucket or "", logs.max_record_bytes)
 
 
 def open_data_mart(subscription: Subscription) -> DataMart:

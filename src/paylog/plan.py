@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from itertools import accumulate, groupby
 from operator import itemgetter
 
+from paylog.engines import engine
 from paylog.errors import ObjectNotFound
 from paylog.layout import Layout, Window
 from paylog.records import CaptureObject
 from paylog.storage import Storage
+from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
 
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
 # Less is not worth a second worker.
 SMALLEST_SHARE = 4_000_000
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,22 @@ def listed(storage: Storage, subscription: Subscription, window: Window) -> Iter
     logs = subscription.logs
     layout = Layout(subscription.layout)
     searched = searched_window(subscription, window)
+    skips = engine(subscription).skips
     for prefix in layout.prefixes(searched):
-        for item in storage.list(prefix):
-            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant):
+        for item in _alive(storage, storage.list(prefix)):
+            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant) and not skips(item):
                 yield item
+
+
+def _alive(storage: Storage, items: Iterator[CaptureObject]) -> Iterator[CaptureObject]:
+    """Without the files that a Delta table no longer consists of."""
+    tables: list[frozenset[str] | None] = []
+    for item in items:
+        if item.key.endswith(".parquet"):
+            tables = tables or [live_files(storage)]
+            if tables[0] is not None and item.key not in tables[0]:
+                continue
+        yield item
 
 
 def _is_of_variant(item: CaptureObject, variant: str | None) -> bool:
@@ -124,25 +139,33 @@ def make_plan(
         changed += item.uri in loaded
         late += not layout.covers(item.key, window)
         new.append(item)
-    new.sort(key=lambda item: item.uri)
-    parts = _shared(new, _cut(new, batch_bytes, max_batches), workers, max_batches)
+    # By time first: both halves of a pair, in two folders, tend to be in one batch.
+    new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
+    cut = _cut(new, batch_bytes, max_batches, layout)
+    parts = _shared(new, cut, workers, max_batches, layout)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
 
 
-def _cut(items: Sequence[CaptureObject], size: int, max_batches: int) -> list[Sequence[CaptureObject]]:
+def _cut(
+    items: Sequence[CaptureObject], size: int, max_batches: int, layout: Layout
+) -> list[Sequence[CaptureObject]]:
     """Consecutive objects of up to ``size`` bytes; more when that were more than ``max_batches``."""
     most = MAX_OBJECTS
-    while len(parts := list(_parts(items, size, most))) > max_batches:
+    while len(parts := list(_parts(items, size, most, layout))) > max_batches:
         size, most = 2 * size, 2 * most
     return parts
 
 
-def _parts(items: Sequence[CaptureObject], size: int, most: int) -> Iterator[Sequence[CaptureObject]]:
+def _parts(
+    items: Sequence[CaptureObject], size: int, most: int, layout: Layout
+) -> Iterator[Sequence[CaptureObject]]:
     start = total = 0
     for i, item in enumerate(items):
-        if i > start and (total + item.size > size or i - start >= most):
+        # Folders of one period that hold both halves of pairs stay together, up to twice the size.
+        stretch = 2 if i > start and layout.pairs(items[i - 1].key, item.key) else 1
+        if i > start and (total + item.size > stretch * size or i - start >= stretch * most):
             yield items[start:i]
             start, total = i, 0
         total += item.size
@@ -151,25 +174,32 @@ def _parts(items: Sequence[CaptureObject], size: int, most: int) -> Iterator[Seq
 
 
 def _shared(
-    items: Sequence[CaptureObject], parts: list[Sequence[CaptureObject]], workers: int, max_batches: int
+    items: Sequence[CaptureObject],
+    parts: list[Sequence[CaptureObject]],
+    workers: int,
+    max_batches: int,
+    layout: Layout,
 ) -> list[Sequence[CaptureObject]]:
     """As many parts as keep all workers busy until the end, where there is enough for that."""
     total = sum(item.size for item in items)
     count = -(-len(parts) // workers) * workers if len(parts) > 1 else min(workers, total // SMALLEST_SHARE)
     if total and len(parts) < count <= max_batches:
-        even = _even_parts(items, count)
-        if max(map(len, even)) <= MAX_OBJECTS:
+        even = _even_parts(items, count, layout)
+        if len(even) >= len(parts) and max(map(len, even)) <= MAX_OBJECTS:
             return even
     return parts
 
 
-def _even_parts(items: Sequence[CaptureObject], count: int) -> list[Sequence[CaptureObject]]:
-    """Up to ``count`` parts of consecutive objects, of about the same bytes."""
+def _even_parts(items: Sequence[CaptureObject], count: int, layout: Layout) -> list[Sequence[CaptureObject]]:
+    """Up to ``count`` parts of consecutive objects, of about the same bytes; both halves of pairs in one."""
     ends = list(accumulate(item.size for item in items))
     # An object belongs to the part that its middle lies in.
     numbers = [(2 * end - item.size) * count // (2 * ends[-1]) for item, end in zip(items, ends, strict=True)]
-    pairs = groupby(zip(numbers, items, strict=True), key=itemgetter(0))
-    return [[item for _, item in part] for _, part in pairs]
+    for i in range(1, len(items)):
+        if layout.pairs(items[i - 1].key, items[i].key):
+            numbers[i] = numbers[i - 1]
+    numbered = groupby(zip(numbers, items, strict=True), key=itemgetter(0))
+    return [[item for _, item in part] for _, part in numbered]
 
 
 def _batch(number: int, items: Sequence[CaptureObject], layout: Layout) -> Batch:

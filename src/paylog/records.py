@@ -12,6 +12,8 @@ from paylog.errors import Reason
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from paylog.engines import Halves
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureObject:
@@ -30,12 +32,29 @@ class CaptureObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """How far an object that grows was read.
+
+    :param end_byte: bytes read, as stored.
+    :param end_position: position of the next record.
+    :param digest: of the last bytes before ``end_byte``; they must still be there when it is read on.
+    :param partial: the object holds more, a line that was still being written.
+    """
+
+    end_byte: int
+    end_position: int
+    digest: bytes
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A record, or one row of it, that was not loaded, with its raw bytes.
 
     :param position: 0-based ordinal of the record in its object (NDJSON: the line number from 0).
     :param row: 1-based row in the record, None when the whole record is rejected.
     :param rows: scored rows it stands for; conservation counts these.
+    :param partner: (object id, position) of the other half, of a pair that two objects made.
     """
 
     position: int
@@ -44,6 +63,7 @@ class Reject:
     row: int | None = None
     column: str | None = None
     rows: int = 1
+    partner: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +71,14 @@ class Block:
     """Some consecutive records of one object, normalized.
 
     ``records`` has the columns of ``ModelSchema.arrow_schema`` in that order; ``_object_id`` is
-    0 until load fills it in. ``filtered`` rows were left out on purpose (other variant, …).
+    0 until load fills it in. ``filtered`` rows were left out on purpose (other variant, …). ``halves`` are
+    no rows yet: load pairs them.
     """
 
     records: pa.RecordBatch
     rejects: Sequence[Reject] = ()
     filtered: int = 0
+    halves: Sequence[Halves] = ()
 
     @property
     def read(self) -> int:
@@ -92,6 +114,8 @@ class Receipt:
 
     :param reasons: rejected rows by reason code.
     :param seconds: wall-clock time of the transaction.
+    :param settled: halves that stopped waiting with this batch: paired (their rows are counted as read
+        and loaded), given up (as read and rejected), or gone with their object's old version.
     """
 
     receipt_id: int
@@ -106,3 +130,4 @@ class Receipt:
     reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     state: str = "committed"
+    settled: int = 0

@@ -2,7 +2,7 @@
 
 For most logs the native scanner can see to everything that ``normalize`` would: each column comes from
 one slot of the pattern, and a record whose values are not just so is irregular. What this does not cover
-(scores without a prediction, a time that is the object's, …) is left to ``normalize``.
+(scores without a prediction, ids of rows, a time that is the object's, …) is left to ``normalize``.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _envelope(pattern: Pattern) -> _Found | None:
         "timestamp": Rule(Cell.TIMESTAMP, required=True, span=(EARLIEST, LATEST - 1)),
         "response_time": Rule(Cell.ROUNDED),
     }
-    if not there.issuperset({"event_id", "timestamp"}):
+    if pattern.row_ids or not there.issuperset({"event_id", "timestamp"}):
         return None
     return {column: slot for column, slot in slots.items() if slot is not None and slot in there}, rules
 

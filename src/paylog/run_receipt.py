@@ -25,6 +25,9 @@ class RunReceipt:
     :param complete_through: the subscription's watermark after the run, None before its first.
     :param training_data: the standing check of the training data; None where the subscription has none.
     :param payload_findings: what the run's payload records have that the training data has not.
+    :param settled: halves of pairs that stopped waiting in this run: their rows are counted as read and
+        loaded, or as read and rejected.
+    :param waiting: halves that wait after the run.
     """
 
     subscription_id: str
@@ -39,6 +42,8 @@ class RunReceipt:
     complete_through: datetime | None = None
     training_data: TrainingStatus | None = None
     payload_findings: tuple[StoredFinding, ...] = ()
+    settled: int = 0
+    waiting: int = 0
 
     @classmethod
     def of(
@@ -52,6 +57,7 @@ class RunReceipt:
         complete_through: datetime | None = None,
         training_data: TrainingStatus | None = None,
         payload_findings: Iterable[StoredFinding] = (),
+        waiting: int = 0,
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -72,6 +78,8 @@ class RunReceipt:
             complete_through,
             training_data,
             tuple(payload_findings),
+            sum(receipt.settled for receipt in committed),
+            waiting,
         )
 
     @property
@@ -106,6 +114,8 @@ class RunReceipt:
             "balanced": self.counts.balanced,
             "rejected by reason": self.reasons,
             "counted in the table": self.counted,
+            "settled halves": self.settled,
+            "waiting halves": self.waiting,
             "complete through": through.isoformat() if through else None,
             **judged,
         }
@@ -122,6 +132,8 @@ class RunReceipt:
             if (rows := getattr(counts, fate)) or fate in ("loaded", "rejected"):
                 lines.append(f"  {fate:<10} {rows:>12,}")
         lines += [f"    {reason:<24} {rows:>8,}" for reason, rows in self.reasons.items()]
+        if self.settled or self.waiting:
+            lines.append(f"  {self.settled:,} halves of pairs settled, {self.waiting:,} wait")
         verdict = "balanced" if counts.balanced else "NOT BALANCED"
         lines.append(f"  {verdict}; {self.counted:,} rows counted in the table")
         if self.complete_through:

@@ -1,134 +1,19 @@
-"""What every storage promises: a folder, SeaweedFS with HMAC keys, and moto behind IAM tokens."""
+"""What every storage promises; the servers are those of ``storage_places``."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 import tracemalloc
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
-import stamina
+from storage_places import MEGABYTE, Place
 
-from paylog.connections import Connection
 from paylog.errors import ObjectChanged, ObjectNotFound
-from paylog.storage import Storage, connect
-from paylog.storage.cos_client import cos_client
 from paylog.storage.read_ahead import ReadAhead
-from paylog.testing.iam import TokenEndpoint
-from paylog.testing.object_store import ObjectStore
-from paylog.testing.s3_gateway import S3Gateway
-
-BUCKET = "scoring-logs"
-MEGABYTE = 1 << 20
-
-
-@dataclass
-class Place:
-    """Somewhere to write objects, and the storage that reads them."""
-
-    storage: Storage
-    address: str
-    put: Callable[[str, bytes], Any]
-    delete: Callable[[str], Any]
-
-    def read(self, key: str) -> bytes:
-        with self.storage.open(self.storage.stat(key)) as chunks:
-            return b"".join(chunks)
-
-
-def in_bucket(connection: Connection) -> Place:
-    client, prefix = cos_client(connection), f"runs/{uuid4().hex}/"
-    return Place(
-        connect(connection, BUCKET, prefix),
-        f"cos://{BUCKET}/{prefix}",
-        lambda key, body: client.put_object(Bucket=BUCKET, Key=prefix + key, Body=body),
-        lambda key: client.delete_object(Bucket=BUCKET, Key=prefix + key),
-    )
-
-
-def in_folder(root: Path) -> Place:
-    def put(key: str, body: bytes) -> None:
-        path = root / "runs" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.stat().st_mtime_ns if path.exists() else None
-        path.write_bytes(body)
-        if path.stat().st_mtime_ns == before:  # within one tick of the clock
-            os.utime(path, ns=(before + 1, before + 1))
-
-    connection = Connection("logs", "paylog_folder", extra={"path": str(root)})
-    return Place(
-        connect(connection, "", "runs"),
-        f"file://{root}/runs/",
-        put,
-        lambda key: (root / "runs" / key).unlink(),
-    )
-
-
-@pytest.fixture(scope="module")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    with ObjectStore(tmp_path_factory.mktemp("seaweedfs")) as store:
-        store.create_bucket(BUCKET)
-        yield store.connection()
-
-
-@contextmanager
-def moto_server() -> Iterator[tuple[str, int]]:
-    """In a process of its own: the memory it takes is not ours."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = free.getsockname()
-    command = [sys.executable, "-m", "moto.server", "-H", address[0], "-p", str(address[1])]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with suppress(ConnectionRefusedError), socket.create_connection(address):
-                break
-            time.sleep(0.1)
-        yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def moto_with_iam() -> Iterator[Connection]:
-    with ExitStack() as stack:
-        moto = stack.enter_context(moto_server())
-        tokens = stack.enter_context(TokenEndpoint({"contract-key"}))
-        gateway = stack.enter_context(S3Gateway(moto, tokens.accepts))
-        connection = Connection(
-            "cos",
-            "ibm_cos",
-            extra={
-                "endpoint_url": gateway.endpoint,
-                "api_key": "contract-key",
-                "service_instance_id": "crn:v1:test",
-                "auth_endpoint": tokens.url,
-            },
-        )
-        cos_client(connection).create_bucket(Bucket=BUCKET)
-        yield connection
-
-
-@pytest.fixture(params=["folder", "seaweedfs", "moto_with_iam"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    stamina.set_testing(True, attempts=3)
-    if request.param == "folder":
-        yield in_folder(tmp_path)
-    else:
-        yield in_bucket(request.getfixturevalue(request.param))
-    stamina.set_testing(False)
 
 
 def keys(place: Place, prefix: str = "") -> list[str]:
@@ -168,6 +53,17 @@ def test_reads_what_was_written(place: Place) -> None:
         read = list(chunks)
     assert b"".join(read) == content
     assert max(map(len, read)) <= MEGABYTE
+
+
+@pytest.mark.parametrize("start", [1, MEGABYTE, 2 * MEGABYTE + 7, 3 * MEGABYTE + 5])
+def test_reads_from_a_byte(place: Place, start: int) -> None:
+    content = os.urandom(3 * MEGABYTE + 5)
+    place.put("log.bin", content)
+    item = place.storage.stat("log.bin")
+    with place.storage.open(item, start) as chunks:
+        assert b"".join(chunks) == content[start:]
+    with ReadAhead(place.storage, [item]) as source, source.open(item, start) as chunks:
+        assert b"".join(chunks) == content[start:]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +137,7 @@ def test_reading_may_stop_early(place: Place) -> None:
         assert next(chunks, None) is None
     mine = [t for t in threading.enumerate() if t not in threads and "process_request" not in t.name]
     assert not mine
-    if descriptors and "cos" not in item.uri:
+    if descriptors and item.uri.startswith("file:"):
         assert len(os.listdir("/proc/self/fd")) == descriptors
     assert len(place.read("log.bin")) == item.size
 

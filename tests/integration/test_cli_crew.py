@@ -44,6 +44,13 @@ done.set()
 """
 
 
+_BESIDE_OBSTORE = """
+import obstore
+from paylog.cli.worker import _context
+print(_context().get_start_method())
+"""
+
+
 @pytest.fixture
 def site(tmp_path: Path, empty_database: Connection) -> Site:
     made = Site(tmp_path, empty_database)
@@ -59,6 +66,7 @@ def program(text: str, *arguments: str, **environment: str) -> subprocess.Comple
 
 def test_forks_only_where_this_thread_is_the_only_one() -> None:
     assert program(_BESIDE_A_THREAD).stdout.split() == ["fork", "spawn"]
+    assert program(_BESIDE_OBSTORE).stdout.split() == ["spawn"]
 
 
 def test_a_run_forks_its_workers_after_the_imports_and_before_any_thread(site: Site) -> None:

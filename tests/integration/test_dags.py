@@ -39,6 +39,9 @@ print("ANSWER" + json.dumps({
 """
 
 
+OTHERS = {"paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
+
+
 def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any]:
     """What the DAG folder gives with this folder of subscriptions."""
     environment = {
@@ -88,7 +91,7 @@ def task(dag: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_every_subscription_gives_one_dag_without_network_or_heavy_imports(shipped: dict[str, Any]) -> None:
     assert shipped["errors"] == {}
-    assert set(shipped["dags"]) == {"paylog__credit-risk", "paylog__churn", TRAINING}
+    assert set(shipped["dags"]) == {"paylog__churn", TRAINING, *OTHERS}
     assert shipped["heavy"] == []
     assert shipped["seconds"] < 1.0
 
@@ -137,7 +140,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
     broken.write_text(broken.read_text().replace("class_labels:", "class_label:"))
     (subscriptions / "unreadable.yaml").write_text("id: [\n")
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {"paylog__credit-risk", TRAINING}
+    assert set(found["dags"]) == {TRAINING, *OTHERS}
     ((file, message),) = found["errors"].items()
     assert file.endswith("paylog_subscription_errors.py")
     assert "churn.yaml:" in message
@@ -148,7 +151,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
 def test_an_id_used_twice_builds_neither(home: Path, subscriptions: Path) -> None:
     (subscriptions / "copy.yaml").write_text((subscriptions / "churn.yaml").read_text())
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {"paylog__credit-risk", TRAINING}
+    assert set(found["dags"]) == {TRAINING, *OTHERS}
     assert "copy.yaml" in "".join(found["errors"].values())
 
 
@@ -184,6 +187,14 @@ def test_provider_info_is_valid_and_names_classes_that_exist() -> None:
         hook = import_string(kind["hook-class-name"])
         assert hook.conn_type == kind["connection-type"]
         assert hook.hook_name == kind["hook-name"]
+
+
+def test_another_providers_own_form_is_left_to_it(monkeypatch) -> None:
+    from paylog.airflow import connection_types
+
+    monkeypatch.setattr(connection_types, "_installed", lambda provider: provider.endswith("-amazon"))
+    kinds = [kind["connection-type"] for kind in connection_types.connection_types()]
+    assert kinds == ["ibm_cos", "paylog_folder", "wasb", "google_cloud_platform"]
 
 
 def test_a_password_field_is_declared_as_one() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from exactly_once.books import assert_nothing_held, books
+from exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from exactly_once.runs import clean_run, in_schema, plan, run, run_until_done
 from exactly_once.served_model import DATA_MART, DAY, LogFolder, churn, churn_log, credit, credit_log
 from exactly_once.wire import Point, Stage, Wire
@@ -21,6 +22,7 @@ from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
+from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.scoring_logs import Defect, ScoringLog
 from paylog.testing.tcp_proxy import TcpProxy
@@ -176,3 +178,29 @@ def test_killed_while_it_takes_the_place_of_an_older_version(site: Site) -> None
     pipeline.reconcile(subscription, run_id, DAY)
     assert run_until_done(subscription) == []
     assert books(subscription).without_origin() == expected
+
+
+def test_killed_while_halves_meet_those_that_wait(site: Site) -> None:
+    """Requests wait; responses pair with some of them, and some of them are left to wait."""
+    calls, subscription = Calls(2_000), collector()
+    site.folder.write(inputs(0), calls.of(INPUTS, *range(1_500)))
+    run(subscription)
+    before = paired_books(subscription)
+    assert before.waiting.total() == 1_500
+    site.folder.write(outputs(0), calls.of(OUTPUTS, *range(500, 2_000)))
+    run_id, (batch_id,) = plan(subscription)
+    points = [Point(stage) for stage in (Stage.CLAIMED, Stage.REJECTS, Stage.COPYING, Stage.RECEIPT)]
+    dice = random.Random(20240304)
+    points += [Point(sent=int(len(calls.of(OUTPUTS, *range(1_500))) * dice.random())) for _ in range(3)]
+    for point in (*points, Point(Stage.COMMIT_SENT)):
+        worker = site.worker(subscription, run_id, batch_id, point)
+        assert worker.outcome() is None
+        assert_nothing_held()
+        assert paired_books(subscription) == before
+    load_under_fire(site, subscription, (run_id, batch_id), [Point(Stage.COMMITTED)])
+    receipt = pipeline.reconcile(subscription, run_id, DAY)
+    assert (receipt.settled, receipt.waiting) == (1_000, 1_000)
+    found = paired_books(subscription)
+    clean = in_schema(subscription, "undisturbed")
+    run(clean)
+    assert found == paired_books(clean)

@@ -125,8 +125,8 @@ class Meddled:
         self.list, self.stat = storage.list, storage.stat
 
     @contextmanager
-    def open(self, item: CaptureObject) -> Iterator[Iterator[bytes]]:
-        with self._storage.open(item) as chunks:
+    def open(self, item: CaptureObject, start: int = 0) -> Iterator[Iterator[bytes]]:
+        with self._storage.open(item, start) as chunks:
             yield self._meddled(item, chunks)
 
     def _meddled(self, item: CaptureObject, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -88,6 +88,12 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
                           "{0}.paylog_training_profile",
                           "DROP TABLE {0}.paylog_data_mart, {0}.paylog_service_binding, {0}.paylog_asset, "
                           "{0}.paylog_delivery",
+                          "DROP TABLE {0}.paylog_pending, {0}.paylog_partner",
+                          "DROP INDEX {}.paylog_object_grown_index",
+                          "ALTER TABLE {}.paylog_receipt DROP settled",
+                          "ALTER TABLE {}.paylog_quarantine DROP partner_id, DROP partner_position",
+                          "ALTER TABLE {}.paylog_object DROP pending, DROP freed, DROP freed_rejects, "
+                          "DROP end_byte, DROP end_position, DROP end_digest",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

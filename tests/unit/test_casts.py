@@ -158,3 +158,14 @@ def test_vectors() -> None:
     assert cells(tokens, FieldType.ARRAY) == expected
     assert cells(tokens.slice(2, 3), FieldType.ARRAY) == expected[2:5]
     assert cells(pa.array(["0.5", None]), FieldType.ARRAY) == [BAD, None]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])
+def test_local_times_together_are_what_they_are_one_by_one(zone: str) -> None:
+    """Twice an hour in autumn, never an hour in spring; one with a zone of its own among them."""
+    days = ["2024-03-31", "2024-10-27", "2024-03-10", "2024-11-03", "1893-04-01", "2024-06-01"]
+    regular = [f"{day}T{hour:02}:30:00.123456" for day in days for hour in (0, 3, 12)]
+    for last in ("2024-06-01", "2024-03-31T02:30:00", "2024-06-01T12:00:00+05:00", ""):
+        tokens = [*regular, last]
+        together = cells(pa.array(tokens), FieldType.TIMESTAMP, ZoneInfo(zone))
+        assert together == one_by_one(tokens, FieldType.TIMESTAMP, ZoneInfo(zone))

@@ -34,7 +34,7 @@ from paylog.subscription import json_schema
 SUBSCRIPTIONS = Path(__file__).parents[2] / "subscriptions"
 COMMANDS = (
     ["check"], ["schema"], ["plan"], ["run"], ["status"], ["quarantine"], ["quarantine", "list"],
-    ["quarantine", "show"],
+    ["quarantine", "show"], ["engines"], ["inspect"],
 )  # fmt: skip
 _STARTED = "import sys; sys.argv[0] = 'paylog'; from paylog.cli import main\n"
 _LOADED = """
@@ -71,7 +71,7 @@ def broken_folder(tmp_path: Path) -> Path:
 def test_check_of_good_subscriptions() -> None:
     result = paylog("check", SUBSCRIPTIONS)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "subscriptions: 2 good: churn, credit-risk\n"
+    assert result.stdout == "subscriptions: 4 good: churn, churn-kserve, credit-risk, credit-risk-azure\n"
 
 
 def test_check_prints_every_problem_of_every_file(tmp_path: Path) -> None:
@@ -114,9 +114,11 @@ def test_check_of_connections_names_each_variable_that_is_missing() -> None:
     probes = json.loads(result.stdout)["connections"]
     assert result.exit_code == ExitCode.CONFIGURATION
     assert [(p["subscription"], p["use"], p["ok"]) for p in probes] == [
-        ("churn", "scoring logs", False), ("churn", "data mart", False),
-        ("credit-risk", "scoring logs", False), ("credit-risk", "data mart", False),
+        *((name, use, False)
+          for name in ("churn", "churn-kserve", "credit-risk")
+          for use in ("scoring logs", "data mart")),
         ("credit-risk", "training data", False),
+        ("credit-risk-azure", "scoring logs", False), ("credit-risk-azure", "data mart", False),
     ]  # fmt: skip
     assert all("AIRFLOW_CONN_PAYLOG_" in probe["said"] for probe in probes)
 

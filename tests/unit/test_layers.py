@@ -23,6 +23,7 @@ ALLOWED = {
     "ibm_botocore": ("storage/",),
     "boto3": ("storage/",),
     "botocore": ("storage/",),
+    "obstore": ("storage/",),
 }
 CORE = [
     "paylog.subscription",

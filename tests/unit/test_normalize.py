@@ -10,8 +10,9 @@ import pytest
 from paylog.decode import Decoder
 from paylog.engines import Decoded
 from paylog.errors import Reason
+from paylog.event_columns import Place
 from paylog.native import library
-from paylog.normalize import Normalizer, Place
+from paylog.normalize import Normalizer
 from paylog.records import Block, Reject
 from paylog.subscription import Subscription
 from paylog.testing.contract import Path, capture_object, declare, decoding, outcome
@@ -69,6 +70,8 @@ def test_columns_in_the_order_of_openscale(path: Path) -> None:
             "_transaction_id",
             "_response_time",
             "_timestamp_approximate",
+            "_partner_id",
+            "_partner_position",
         ),
     ]
 

@@ -119,3 +119,34 @@ def test_flat_keys_have_no_time_even_if_they_look_like_it() -> None:
 def test_the_end_of_time_is_no_error(pattern: str) -> None:
     key = datetime(9999, 12, 31, 23, 59).strftime(pattern) + "x"
     assert not Layout(pattern).covers(key, window("2024-01-01", "2024-01-02"))
+
+
+CHOICE = "{inputs,model_outputs}/%Y/%m/%d/%H/"
+
+
+def test_a_choice_of_first_folders_is_listed_folder_by_folder() -> None:
+    assert list(Layout(CHOICE).prefixes(window("2024-03-04T01:00", "2024-03-04T03:00"))) == [
+        "inputs/2024/03/04/01/",
+        "model_outputs/2024/03/04/01/",
+        "inputs/2024/03/04/02/",
+        "model_outputs/2024/03/04/02/",
+    ]
+    assert list(Layout(CHOICE).prefixes(window("2024-03-01", "2024-03-04"))) == [
+        f"{name}/2024/03/{day:02d}/" for day in (1, 2, 3) for name in ("inputs", "model_outputs")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "covered"),
+    [
+        ("inputs/2024/03/04/01/a.jsonl", True),
+        ("file:///logs/model_outputs/2024/03/04/01/a.jsonl", True),
+        ("inputs/2024/03/04/03/a.jsonl", False),
+        ("request/2024/03/04/01/a.jsonl", False),
+        ("model_inputs/2024/03/04/01/a.jsonl", False),
+        ("2024/03/04/01/a.jsonl", False),
+        ("inputs/readme.txt", False),
+    ],
+)
+def test_what_is_in_none_of_the_folders_is_no_log(key: str, covered: bool) -> None:
+    assert Layout(CHOICE).covers(key, window("2024-03-04T01:00", "2024-03-04T03:00")) is covered

@@ -190,3 +190,14 @@ def test_never_more_batches_than_allowed_and_no_object_lost(
     assert [o for b in result.batches for o in b.objects] == found
     assert all(b.objects for b in result.batches)
     assert len({b.batch_id for b in result.batches}) == len(result.batches)
+
+
+def test_both_halves_of_an_hour_stay_in_one_batch_up_to_twice_its_size() -> None:
+    keys = [f"{side}/2024/03/04/0{n}/x" for n in range(3) for side in ("in", "out")]
+    layout = {"layout": "{in,out}/%Y/%m/%d/%H/"}
+    small = planned([item(key, 400) for key in keys], logs=layout)
+    assert [[o.key for o in b.objects] for b in small.batches] == [keys[:2], keys[2:4], keys[4:]]
+    assert [len(b.objects) for b in planned([item(key, 700) for key in keys], logs=layout).batches] == [2] * 3
+    assert [len(b.objects) for b in planned([item(key, 1100) for key in keys], logs=layout).batches] == [
+        1
+    ] * 6

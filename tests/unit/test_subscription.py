@@ -150,8 +150,13 @@ def test_every_service_provider_has_an_engine() -> None:
 
 
 def test_shipped_subscriptions() -> None:
-    churn, credit = load_subscriptions(SUBSCRIPTIONS)
+    churn, kserve, credit, azure = load_subscriptions(SUBSCRIPTIONS)
     assert (churn.id, credit.id) == ("churn", "credit-risk")
+    assert (kserve.id, azure.id) == ("churn-kserve", "credit-risk-azure")
+    assert (kserve.model_schema.features, azure.model_schema.features) == (
+        churn.model_schema.features,
+        credit.model_schema.features,
+    )
     assert churn.service_provider is ServiceProvider.AMAZON_SAGEMAKER
     assert churn.layout == credit.layout == "%Y/%m/%d/%H/"
     assert credit.logs.connection == "paylog_logs"

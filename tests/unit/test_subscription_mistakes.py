@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from paylog.errors import ConfigurationError
-from paylog.subscription import load_subscriptions, read_subscriptions
+from paylog.subscription import ServiceProvider, load_subscriptions, read_subscriptions
 
 GOOD: dict[str, Any] = {
     "id": "credit",
@@ -79,7 +79,7 @@ def test_all_mistakes_at_once_by_line(tmp_path: Path) -> None:
     assert problems_of(tmp_path, MANY) == [
         "s.yaml:18: key 'id' is given twice, first on line 1",
         "s.yaml:2: service_provider: unknown value 'custom_machine_lerning', did you mean "
-        "'custom_machine_learning'? (one of: custom_machine_learning, amazon_sagemaker)",
+        f"'custom_machine_learning'? (one of: {', '.join(ServiceProvider)})",
         "s.yaml:6: logs.lookback: 'a day' is not a duration; write it like 90s, 15m, 24h, 7d or 1h30m",
         "s.yaml:11: model_schema.fields[0].typ: unknown key 'typ', did you mean 'type'?",
         "s.yaml:12: model_schema.fields[1].name: 'age' is declared twice, first as fields[0]",
@@ -153,6 +153,8 @@ SECTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("logs", {"bucket": "s3://logs/x"}, "logs.bucket: a bucket's name alone"),
     ("logs", {"layout": "%Y/%d/"}, "logs.layout: a layout goes from the year down without a gap"),
     ("logs", {"layout": "%Y/%m/%d"}, "logs.layout: a layout is relative, ends with '/'"),
+    ("logs", {"layout": "%Y/{a,b}/%m/"}, "logs.layout: a choice is the first folder of a layout"),
+    ("logs", {"layout": "{a,b/%Y/"}, "logs.layout: a choice is the first folder of a layout"),
     ("logs", {"layout": "%Y/%B/"}, "logs.layout: %B is not known in a layout"),
     ("logs", {"layout": "logs/"}, "logs.layout: a layout is relative, ends with '/' and holds a time"),
     ("logs", {"timestamp": "modified"}, "logs.timestamp: unknown value 'modified', did you mean 'last_modi"),

@@ -57,12 +57,8 @@ class FolderHook(CaptureStorageHook):
         return _described(self.get_conn().list(""), "the folder")
 
 
-class IbmCosHook(CaptureStorageHook):
-    """Connection type ``ibm_cos``: IBM COS or any S3-compatible store."""
-
-    conn_type = "ibm_cos"
-    hook_name = "IBM Cloud Object Storage (paylog)"
-    default_conn_name = "ibm_cos_default"
+class BucketHook(CaptureStorageHook):
+    """A connection to an object store."""
 
     def _seen(self) -> str:
         bucket = self.bucket or airflow_connection(self.conn_id).extra.get("bucket", "")
@@ -73,6 +69,38 @@ class IbmCosHook(CaptureStorageHook):
             )
         self.bucket = bucket
         return _described(self.get_conn().list(""), f"bucket {bucket!r}")
+
+
+class IbmCosHook(BucketHook):
+    """Connection type ``ibm_cos``: IBM COS or any S3-compatible store."""
+
+    conn_type = "ibm_cos"
+    hook_name = "IBM Cloud Object Storage (paylog)"
+    default_conn_name = "ibm_cos_default"
+
+
+class AmazonS3Hook(BucketHook):
+    """Connection type ``aws``."""
+
+    conn_type = "aws"
+    hook_name = "Amazon Web Services (paylog)"
+    default_conn_name = "aws_default"
+
+
+class AzureBlobHook(BucketHook):
+    """Connection type ``wasb``."""
+
+    conn_type = "wasb"
+    hook_name = "Azure Blob Storage (paylog)"
+    default_conn_name = "wasb_default"
+
+
+class GoogleCloudStorageHook(BucketHook):
+    """Connection type ``google_cloud_platform``."""
+
+    conn_type = "google_cloud_platform"
+    hook_name = "Google Cloud (paylog)"
+    default_conn_name = "google_cloud_default"
 
 
 class IbmDb2Hook(BaseHook):

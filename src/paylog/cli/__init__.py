@@ -1,4 +1,4 @@
-"""The command line: ``paylog check | schema | training | monitors | plan | run | status | quarantine``."""
+"""The command line: ``paylog``, a module for each of its commands."""
 
 from paylog.cli.lean import settle, start_lean
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from paylog.cli import check, monitors, plan, quarantine, run, schema, serve, status, training
+from paylog.cli import (
+    check,
+    engines,
+    inspect,
+    monitors,
+    plan,
+    quarantine,
+    run,
+    schema,
+    serve,
+    status,
+    training,
+)
 from paylog.cli.exit_code import EPILOG
 
 app = typer.Typer(
@@ -24,6 +36,8 @@ app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)
+app.command(epilog="Example:  paylog engines kserve")(engines.engines)
+app.command(epilog="Example:  paylog inspect s3://my-bucket/logs/ > subscriptions/new.yaml")(inspect.inspect)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(training.app, name="training")
 

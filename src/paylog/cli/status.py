@@ -13,6 +13,7 @@ from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
     from paylog.data_mart import Watermark
+    from paylog.data_mart.expiry import Waiting
     from paylog.records import Receipt
     from paylog.subscription import Subscription
     from paylog.training_status import TrainingStatus
@@ -27,6 +28,7 @@ class Status:
     receipts: list[Receipt]
     quarantine: dict[str, int]
     training_data: TrainingStatus | None = None
+    waiting: Waiting | None = None
 
     @classmethod
     def of(cls, subscription: Subscription, receipts: int) -> Status:
@@ -43,6 +45,7 @@ class Status:
                 data_mart.receipts(subscription.id, limit=receipts),
                 rejects,
                 TrainingStatus.of(subscription, data_mart),
+                data_mart.pending(subscription.id),
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class Status:
             "late_objects": known.late_objects if known else 0,
             "quarantine": self.quarantine,
             "training_data": self.training_data.as_dict() if self.training_data else None,
+            "pending": self.waiting.halves if self.waiting else 0,
             "receipts": [asdict(receipt) for receipt in self.receipts],
         }
 
@@ -86,13 +90,15 @@ def _print(status: Status) -> None:
     late = f", {known.late_objects:,} late objects so far" if known and known.late_objects else ""
     typer.echo(f"{status.subscription_id}  {through}{late}")
     if status.receipts:
-        counts = ("read", "loaded", "duplicate", "rejected", "filtered")
+        counts = ["read", "loaded", "duplicate", "rejected", "filtered"]
+        if any(r.counts.pending or r.settled for r in status.receipts):
+            counts += ["pending", "settled"]
         rows = (
             (
                 f"  {moment(r.window_start)} to {moment(r.window_end)}",
                 r.batch_id,
                 r.objects,
-                *(getattr(r.counts, name) for name in counts),
+                *(r.settled if name == "settled" else getattr(r.counts, name) for name in counts),
                 f"{r.seconds:,.1f}",
                 r.state.replace("_", " "),
             )
@@ -100,6 +106,9 @@ def _print(status: Status) -> None:
         )
         right = ("objects", *counts, "seconds")
         print_table(("  window", "batch", "objects", *counts, "seconds", "state"), rows, right)
+    if status.waiting and status.waiting.since:
+        since = moment(status.waiting.since)
+        typer.echo(f"  pending: {status.waiting.halves:,} halves of pairs, the first since {since} UTC")
     if status.quarantine:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in status.quarantine.items())
         typer.echo(f"  quarantine: {reasons}")

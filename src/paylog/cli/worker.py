@@ -73,8 +73,12 @@ class Worker:
 
 
 def _context() -> ForkContext | SpawnContext:
-    """Forking copies this thread only: were there others, the locks that they hold would stay locked."""
-    if sys.platform == "linux" and threading.active_count() == 1:
+    """Forking copies this thread only: were there others, the locks that they hold would stay locked.
+
+    obstore, the cloud stores' client, has threads that Python does not know of.
+    """
+    alone = threading.active_count() == 1 and "obstore" not in sys.modules
+    if sys.platform == "linux" and alone:
         return multiprocessing.get_context("fork")
     return multiprocessing.get_context("spawn")
 

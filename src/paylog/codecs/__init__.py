@@ -34,7 +34,10 @@ JSON = MediaType("application/json")
 CHECKED_JSON = MediaType("application/json", checked=True)
 JSON_LINES = MediaType("application/jsonlines")
 UNKNOWN = MediaType("")
-NESTING = ("values", "instances", "predictions", "input_data", "inputs", "outputs", "data", "features")
+NESTING = (
+    *("values", "dataframe_split", "dataframe_records", "instances", "predictions", "input_data"),
+    *("inputs", "outputs", "data", "features"),
+)
 """Members of a JSON body that hold its rows if they are lists, in the order in which they are tried."""
 
 

@@ -16,6 +16,10 @@ import pyarrow as pa
 
 from paylog.codecs import CSV, JSON, JSON_LINES, NESTING, UNKNOWN, Bodies, MediaType, Rows, Side
 from paylog.codecs.csv_body import csv_rows, plain_rows
+from paylog.codecs.mlflow_body import mlflow_rows
+from paylog.codecs.seldon_body import Table, inner_document, is_seldon_message, seldon_rows
+from paylog.codecs.spss_body import spss_rows
+from paylog.codecs.tensors import tensor_rows
 from paylog.errors import Reason, RejectedRecord
 
 Token = str | None | list[Any]
@@ -155,14 +159,32 @@ def _quoted_lines(body: bytes, side: Side) -> list[list[str | None]]:
 
 def rows_in(document: Any, side: Side) -> list[Row]:
     """Rows of a parsed JSON body, whatever its shape."""
-    try:
-        table = list(_table(document))
-    except RecursionError:
-        raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
+    table = table_in(document, side)
     try:
         return [_row(names, cells, side) for names, cells in table]
     except RejectedRecord as error:
         raise RejectedRecord(error.reason, error.column, len(table)) from None
+
+
+def table_in(document: Any, side: Side) -> Table:
+    """(names or None, cells) of each row of a parsed JSON body, before anything is chosen from it."""
+    try:
+        if is_seldon_message(document, side) and (inner := inner_document(document)) is not None:
+            return table_in(load_json(inner) if isinstance(inner, str) else inner, side)
+        table = _engines_own(document, side)
+        return list(_table(document)) if table is None else table
+    except RecursionError:
+        raise RejectedRecord(Reason.UNSUPPORTED_BODY) from None
+
+
+def _engines_own(document: Any, side: Side) -> Table | None:
+    """Rows of a body in a protocol that says itself what is what."""
+    if (table := tensor_rows(document, side)) is not None:
+        return table
+    if is_seldon_message(document, side):
+        return seldon_rows(document)
+    table = mlflow_rows(document, side)
+    return spss_rows(document, side.wanted) if table is None else table
 
 
 def _table(document: Any) -> Iterator[tuple[tuple[str, ...] | None, Any]]:

@@ -19,10 +19,11 @@ from paylog.codecs.body import load_json, rows_of
 from paylog.codecs.csv_body import csv_rows
 from paylog.errors import RejectedRecord
 
-_VALUES = re.compile(rb'"values"\s*:\s*\[\s*\[\s*')
+_VALUES = re.compile(rb'"(?:values|ndarray)"\s*:\s*\[\s*\[\s*')
 _FIRST_ROW = re.compile(rb"\[\s*(?=[^\s\[{])")
 _ROW_OPENING = re.compile(rb'(\{\s*"features"\s*:\s*)?\[\s*$')
-_FIELDS = re.compile(rb'"fields"\s*:\s*(\[[^\]]*\])')
+_FIELDS = re.compile(rb'"(?:fields|names)"\s*:\s*(\[[^\]]*\])')
+_META = re.compile(rb',\s*"meta"\s*:\s*\{[^\[\]]*\}\s*\}\s*\Z')  # one without rows
 _TAIL = b"]} \t\r\n"
 _SPACES = (b", ", b" ,", b"\t", b" \x1e", b"\x1e ", b" \x1d", b"\x1d ")
 _NOT_CSV = (b"\\", b"[", b"]", b"{", b"}", b"\x1f", b"\n", b"\r")
@@ -44,19 +45,19 @@ def learn(body: bytes, media: MediaType, side: Side) -> Template | None:
     The head holds the columns' names, so two bodies of one template have the same columns.
     """
     head = _VALUES.search(body) or _FIRST_ROW.search(body)
-    inner = body.rstrip(_TAIL)
+    inner = _META.sub(b"", body).rstrip(_TAIL)
     opening = head and _ROW_OPENING.search(body[: head.end()])
     if not head or not opening or not head.end() < len(inner) < len(body):
         return None
     fields = _FIELDS.search(body[: head.end()])
     try:
-        names = tuple(map(str, load_json(fields.group(1)))) if fields else side.positional
+        names = tuple(map(str, load_json(fields.group(1)))) if fields else ()
     except RejectedRecord:
         return None
     closing = b"]}" if opening.group(1) else b"]"
     commas = (b",", b", ") if body[: opening.start()].strip() else (b"\n",)  # rows of a list, or lines
     separators = tuple(closing + comma + opening.group() for comma in commas)
-    template = Template(body[: head.end()], body[len(inner) :], separators, names)
+    template = Template(body[: head.end()], body[len(inner) :], separators, names or side.positional)
     return template if _reads_alike(template, body, media, side) else None
 
 

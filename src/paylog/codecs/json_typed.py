@@ -32,7 +32,7 @@ _STRICT_TYPES: dict[FieldType, Any] = {
     FieldType.ARRAY: list[float],
 }
 _ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
-_FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+FAILURES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ def learn(body: bytes, media: MediaType, side: Side) -> Shape | None:
     return _objects(document, None, side)
 
 
-def _types(side: Side) -> dict[str, Any]:
+def strict_types(side: Side) -> dict[str, Any]:
     """What a strict JSON decoder may take for a cell without a cast's help, by column."""
     return {name: _STRICT_TYPES[kind] for name, kind in side.types}
 
 
 def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
-    types = _types(side)
+    types = strict_types(side)
     lacking = set(side.required) - set(fields)
     if len(set(fields)) != len(fields) or not set(fields) & set(types) or lacking:
         return None
@@ -88,7 +88,7 @@ def _fields_values(fields: tuple[str, ...], side: Side) -> Shape | None:
 
 
 def _objects(example: dict[str, Any], key: str | None, side: Side) -> Shape | None:
-    types = _types(side)
+    types = strict_types(side)
     lacking = set(side.required) - set(example)
     if any(_UNFIT.search(name) for name in types):  # msgspec renames no attribute to these
         return None
@@ -126,7 +126,7 @@ def decode(bodies: Bodies, shape: Shape, media: MediaType, side: Side) -> tuple[
             decoded = shape.together.decode(b"[" + b",".join(bodies) + b"]")
         else:  # a body that is no whole JSON document must not be completed by the next one
             decoded = list(map(shape.decoder.decode, bodies))
-    except _FAILURES:
+    except FAILURES:
         decoded = [_alone(body, shape) for body in bodies]
     if shape.fields is not None:
         decoded = [one if one is not None and one.fields == shape.fields else None for one in decoded]
@@ -149,25 +149,25 @@ def decode(bodies: Bodies, shape: Shape, media: MediaType, side: Side) -> tuple[
 def _alone(body: bytes, shape: Shape) -> Any:
     try:
         return shape.decoder.decode(body)
-    except _FAILURES:
+    except FAILURES:
         return None
 
 
 def _columns(rows: list[Any], shape: Shape, side: Side) -> dict[str, pa.Array]:
-    types = _types(side)
+    types = strict_types(side)
     cells: Iterable[Any]
     if shape.fields is None:
         cells = [[getattr(row, f"c{i}") for row in rows] for i in range(len(shape.names))]
     else:
         cells = zip(*rows, strict=True) if rows else [[] for _ in shape.names]
     return {
-        name: _typed(column, types[name])
+        name: typed_array(column, types[name])
         for name, column in zip(shape.names, cells, strict=True)
         if name in types
     }
 
 
-def _typed(cells: Any, kind: Any) -> pa.Array:
+def typed_array(cells: Any, kind: Any) -> pa.Array:
     if kind == list[float]:
         return _vectors(cells)
     if kind in _ARROW_TYPES:

@@ -77,7 +77,7 @@ def _kind(column: pa.Array) -> int:
     kind = column.type
     if column.null_count == len(column):
         return _ALL_NULL
-    if pa.types.is_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _STRING
     if pa.types.is_int64(kind):
         return _INT64

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
@@ -83,6 +85,7 @@ receipts = Table(
     Column("seconds", Double, nullable=False),
     _name("schema_version"),
     _time("finished_at", nullable=False, default="now()"),
+    *_counts("settled"),  # revision 0004: halves that left paylog_pending with this batch
     CheckConstraint("state IN ('committed', 'over_budget', 'refused')", name="state"),
     CheckConstraint(
         "state <> 'committed' OR read = loaded + duplicate + rejected + filtered + pending",
@@ -91,8 +94,9 @@ receipts = Table(
     Index(None, "subscription_id", "run_id"),
 )
 
-# One entry per version of an object; at most one of them is live (not superseded). A stale object holds
-# its rows but must be read again: a row that it counted as duplicate went away with another object.
+# One entry per version of an object, or per part of one that grows; at most one is at the head (not
+# superseded, not grown: followed by another part). A stale object holds its rows but must be read again:
+# a row that it counted as duplicate went away with another object. A partial one ends in an unread line.
 objects = Table(
     "paylog_object",
     metadata,
@@ -117,15 +121,26 @@ objects = Table(
     _time("superseded_at"),
     _time("freed_from"),
     _time("freed_until"),
-    CheckConstraint("state IN ('loaded', 'stale', 'superseded')", name="state"),
+    # Revision 0004. Freed: rows and rejects that are gone because their other half's object was replaced.
+    *_counts("pending", "freed", "freed_rejects"),
+    Column("end_byte", BigInteger),
+    Column("end_position", BigInteger),
+    Column("end_digest", LargeBinary),
+    CheckConstraint("state IN ('loaded', 'partial', 'grown', 'stale', 'superseded')", name="state"),
     Index(
         "paylog_object_live_index",
         "subscription_id",
         "uri",
         unique=True,
-        postgresql_where=text("state <> 'superseded'"),
+        postgresql_where=text("state NOT IN ('superseded', 'grown')"),
     ),
     Index(None, "receipt_id"),
+    Index(
+        "paylog_object_grown_index",
+        "subscription_id",
+        "uri",
+        postgresql_where=text("state = 'grown'"),
+    ),
     Index(
         "paylog_object_freed_index",
         "subscription_id",
@@ -148,8 +163,12 @@ quarantine = Table(
     _name("column_name", nullable=True),
     Column("raw", LargeBinary, nullable=False),
     _time("created_at", nullable=False, default="now()"),
+    # Revision 0004: the other half of a pair that was rejected.
+    Column("partner_id", BigInteger),
+    Column("partner_position", BigInteger),
     Index(None, "subscription_id", "reason"),
     Index(None, "object_id"),
+    Index("paylog_quarantine_partner_index", "partner_id", postgresql_where=text("partner_id IS NOT NULL")),
 )
 
 # Revision 0002.
@@ -229,6 +248,35 @@ payload_findings = Table(
     CheckConstraint("severity IN ('warning', 'error')", name="severity"),
     Index(None, "subscription_id", "finding_id"),
     Index(None, "receipt_id"),
+)
+
+# Revision 0004. Halves that wait for their other half, in ``raw`` None: the body is all of the record.
+pending = Table(
+    "paylog_pending",
+    metadata,
+    _name("subscription_id"),
+    Column("pair", Uuid, nullable=False),
+    Column("request", Boolean, nullable=False),
+    Column("object_id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("about", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("raw", LargeBinary),
+    _time("stored_at", nullable=False, default="now()"),
+    PrimaryKeyConstraint("subscription_id", "pair", "request"),
+    Index(None, "object_id"),
+    Index(None, "stored_at", postgresql_using="brin"),
+)
+
+# Which objects' rows hold halves of objects that an earlier batch read, and the time that they span.
+partners = Table(
+    "paylog_partner",
+    metadata,
+    Column("partner_id", BigInteger, nullable=False),
+    Column("object_id", BigInteger, nullable=False),
+    _time("min_scoring_timestamp"),
+    _time("max_scoring_timestamp"),
+    PrimaryKeyConstraint("partner_id", "object_id"),
 )
 
 # Revision 0005: what the Python client registers. No credentials: those stay in connections.

@@ -13,6 +13,7 @@ from paylog.connections import Connection
 from paylog.data_mart import (
     delivered_rows,
     deliveries,
+    expiry,
     ledger,
     payload_records,
     plans,
@@ -28,6 +29,7 @@ from paylog.data_mart import (
 )
 from paylog.data_mart.delivered_rows import PayloadRow, Place
 from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState
+from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.payload_records import StoredCount
@@ -42,6 +44,7 @@ from paylog.data_mart.training_checks import StoredCheck, StoredProfile
 from paylog.data_mart.training_findings import StoredFinding
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
+from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
@@ -114,11 +117,13 @@ class DataMart:
         run_id: str,
         window: tuple[datetime, datetime],
         judge: PayloadJudge | None = None,
+        normalize: Normalize = unpairable,
     ) -> Iterator[Load]:
         """One batch in one transaction, committed at the end if its receipt balances.
 
         :param window: [start, end) that the batch was planned for.
         :param judge: holds the batch against the training data.
+        :param normalize: makes rows of halves that were paired.
         :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
         :raises PayloadRefused: rolled back; a receipt of state ``refused`` and the findings are kept.
         :raises UnbalancedReceipt: rolled back.
@@ -128,13 +133,35 @@ class DataMart:
         load = None
         try:
             with self._sessions.transaction(what) as connection:
-                load = Load(connection, self._table(subscription), name, subscription.error_budget, judge)
+                table, budget = self._table(subscription), subscription.error_budget
+                load = Load(connection, table, name, budget, judge, normalize)
                 yield load
                 load.receipt()
         except (ErrorBudgetExceeded, PayloadRefused) as error:
             if load is not None:
                 self._keep_account(load, "refused" if isinstance(error, PayloadRefused) else "over_budget")
             raise
+
+    def expire_pending(
+        self, subscription: Subscription, run_id: str, window: tuple[datetime, datetime]
+    ) -> Receipt | None:
+        """Give up halves that waited longer than ``logs.pending``: rejects now, with a receipt of their own.
+
+        :returns: None when there were none.
+        """
+        name = BatchName(subscription.id, EXPIRED_BATCH, run_id, *window)
+        version = subscription.model_schema.version
+        with self._sessions.transaction(f"expire halves of subscription {subscription.id!r}") as connection:
+            return expiry.expire(connection, self._sessions.schema, name, subscription.logs.pending, version)
+
+    def pending(self, subscription_id: str) -> Waiting:
+        """How many halves wait, and since when; checked against all receipts.
+
+        :raises UnbalancedReceipt: halves went missing.
+        """
+        with self._sessions.transaction(f"count the waiting halves of {subscription_id!r}") as connection:
+            run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return expiry.waiting(connection, subscription_id)
 
     def ledger(self, subscription_id: str, uris: Iterable[str]) -> dict[str, str]:
         """Version by URI of those objects that are loaded and need not be read again."""

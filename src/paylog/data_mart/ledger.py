@@ -1,7 +1,8 @@
 """The ledger: which version of which capture object is loaded, and what it became.
 
-An entry is *loaded*, *superseded* (another version took its place) or *stale*: its rows stand, but it
-must be read again, because a row that it left out as a duplicate was removed with another object.
+An entry is *loaded*, *superseded* (another version took its place), *grown* (a later entry holds what was
+appended), *partial* (its last line was still being written) or *stale*: its rows stand, but it must be
+read again, because a row that it left out as a duplicate was removed with another object.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Connection,
     FromClause,
+    Row,
+    Select,
     Text,
-    and_,
     any_,
     bindparam,
     cast,
@@ -32,16 +35,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from paylog.data_mart.control_tables import objects, quarantine
+from paylog.data_mart import partners
+from paylog.data_mart.control_tables import objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import run
 from paylog.data_mart.setup import lock
-from paylog.records import CaptureObject, Counts
+from paylog.records import CaptureObject, Counts, Extent
 
 URIS_AT_ONCE = 10_000
-_COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered")
+_COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 _FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
-_LIVE = objects.c.state != "superseded"
+_HEAD = "state NOT IN ('superseded', 'grown')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class LiveEntry:
     state: str
     min_scoring_timestamp: datetime | None
     max_scoring_timestamp: datetime | None
+    extent: Extent | None = None
 
     def holds(self, version: str) -> bool:
         return self.state == "loaded" and self.version == version
@@ -66,6 +71,7 @@ class Outcome:
     counts: Counts
     min_scoring_timestamp: datetime | None
     max_scoring_timestamp: datetime | None
+    extent: Extent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
             schema_version=claimant.schema_version,
         )
         unclaimed = statement.on_conflict_do_nothing(
-            index_elements=["subscription_id", "uri"], index_where=text("state <> 'superseded'")
+            index_elements=["subscription_id", "uri"], index_where=text(_HEAD)
         )
         object_id = connection.execute(unclaimed.returning(objects.c.object_id)).scalar()
         if object_id is not None:
@@ -105,17 +111,49 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
 
 
 def _live_entry(connection: Connection, subscription_id: str, item: CaptureObject) -> LiveEntry | None:
-    query = select(
+    query = _entries(subscription_id, item.uri).where(text(_HEAD))
+    row = connection.execute(query).one_or_none()
+    if row is not None and not _entry(row).holds(item.version):
+        row = connection.execute(query.with_for_update()).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def _entries(subscription_id: str, uri: str) -> Select[Any]:
+    return select(
         objects.c.object_id,
         objects.c.version,
         objects.c.state,
         objects.c.min_scoring_timestamp,
         objects.c.max_scoring_timestamp,
-    ).where(objects.c.subscription_id == subscription_id, objects.c.uri == item.uri, _LIVE)
-    row = connection.execute(query).one_or_none()
-    if row is not None and not LiveEntry(*row).holds(item.version):
-        row = connection.execute(query.with_for_update()).one_or_none()
-    return None if row is None else LiveEntry(*row)
+        objects.c.end_byte,
+        objects.c.end_position,
+        objects.c.end_digest,
+    ).where(objects.c.subscription_id == subscription_id, objects.c.uri == uri)
+
+
+def _entry(row: Row[Any]) -> LiveEntry:
+    extent = None
+    if row.end_byte is not None:
+        extent = Extent(row.end_byte, row.end_position, row.end_digest, row.state == "partial")
+    first, last = row.min_scoring_timestamp, row.max_scoring_timestamp
+    return LiveEntry(row.object_id, row.version, row.state, first, last, extent)
+
+
+def head(connection: Connection, subscription_id: str, uri: str) -> LiveEntry | None:
+    """The newest part of an object as it is loaded now. Locks nothing."""
+    row = connection.execute(_entries(subscription_id, uri).where(text(_HEAD))).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def earlier_parts(connection: Connection, subscription_id: str, uri: str) -> list[LiveEntry]:
+    """The parts of a growing object before its head."""
+    query = _entries(subscription_id, uri).where(objects.c.state == "grown")
+    return [_entry(row) for row in connection.execute(query)]
+
+
+def grow(connection: Connection, entry: LiveEntry) -> None:
+    """Keep an entry as it is, and make room for the part that follows it."""
+    connection.execute(update(objects).where(objects.c.object_id == entry.object_id).values(state="grown"))
 
 
 def release(connection: Connection, object_id: int) -> None:
@@ -124,29 +162,26 @@ def release(connection: Connection, object_id: int) -> None:
 
 
 def supersede(connection: Connection, entry: LiveEntry, payload_table: PayloadTable) -> bool:
-    """Delete what ``entry`` loaded; whether there was any row. ``settle`` must follow if so."""
-    connection.execute(delete(quarantine).where(quarantine.c.object_id == entry.object_id))
+    """Delete what ``entry`` loaded and the pairs that it has a half of; whether there was any row.
+
+    ``settle`` must follow if so. What else was in those pairs is ``partners.freed``.
+    """
     connection.execute(
         update(objects).where(objects.c.object_id == entry.object_id).values(state="superseded")
     )
-    if entry.min_scoring_timestamp is None:
+    partners.free_rejects(connection, payload_table.schema, entry.object_id)
+    spans = [partners.unlink(connection, entry.object_id)]
+    if entry.min_scoring_timestamp is not None and entry.max_scoring_timestamp is not None:
+        spans.append((entry.min_scoring_timestamp, entry.max_scoring_timestamp))
+    if not (known := [span for span in spans if span]):
         return False
     run(
         connection,
         "CREATE TEMP TABLE IF NOT EXISTS paylog_freed (scoring_timestamp timestamptz, _record_id uuid) "
         "ON COMMIT DROP",
     )
-    payload = payload_table.clause
-    gone = (
-        delete(payload)
-        .where(
-            payload.c.scoring_timestamp.between(entry.min_scoring_timestamp, entry.max_scoring_timestamp),
-            payload.c._object_id == entry.object_id,
-        )
-        .returning(*(payload.c[name] for name in KEY))
-        .cte("gone")
-    )
-    connection.execute(_FREED.insert().from_select(KEY, select(gone)).add_cte(gone))
+    span = min(first for first, _ in known), max(last for _, last in known)
+    partners.free_rows(connection, payload_table, entry.object_id, span)
     return True
 
 
@@ -161,6 +196,9 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             **{name: bindparam(f"new_{name}") for name in _COUNTS},
             min_scoring_timestamp=bindparam("earliest"),
             max_scoring_timestamp=bindparam("latest"),
+            end_byte=bindparam("new_end_byte"),
+            end_position=bindparam("new_end_position"),
+            end_digest=bindparam("new_end_digest"),
         )
     )
     rows = [
@@ -169,10 +207,16 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             "id": outcome.object_id,
             "earliest": outcome.min_scoring_timestamp,
             "latest": outcome.max_scoring_timestamp,
+            "new_end_byte": outcome.extent and outcome.extent.end_byte,
+            "new_end_position": outcome.extent and outcome.extent.end_position,
+            "new_end_digest": outcome.extent and outcome.extent.digest,
         }
         for outcome in outcomes
     ]
     connection.execute(statement, rows)
+    partial = [outcome.object_id for outcome in outcomes if outcome.extent and outcome.extent.partial]
+    if partial:
+        connection.execute(update(objects).where(objects.c.object_id.in_(partial)).values(state="partial"))
 
 
 def settle(
@@ -190,8 +234,8 @@ def settle(
     if superseded:
         _note_freed(connection, payload_table, superseded)
         _mark_stale(connection, claimant.subscription_id, removed, removed.c.object_id.in_(superseded))
-    meanwhile = and_(removed.c.superseded_at >= func.now(), objects.c.receipt_id == claimant.receipt_id)
-    _mark_stale(connection, claimant.subscription_id, removed, meanwhile)
+    meanwhile = removed.c.superseded_at >= func.now()
+    _mark_stale(connection, claimant.subscription_id, removed, meanwhile, claimant.receipt_id)
 
 
 def _note_freed(connection: Connection, payload_table: PayloadTable, superseded: Sequence[int]) -> None:
@@ -208,18 +252,31 @@ def _note_freed(connection: Connection, payload_table: PayloadTable, superseded:
 
 
 def _mark_stale(
-    connection: Connection, subscription_id: str, removed: FromClause, which: ColumnElement[bool]
+    connection: Connection,
+    subscription_id: str,
+    removed: FromClause,
+    which: ColumnElement[bool],
+    by: int | None = None,
 ) -> None:
+    """Of an object that grew, it is the head that becomes stale: the object is read again as a whole."""
+    entries = objects.alias("entries")
+    concerned = select(entries.c.uri).where(
+        entries.c.subscription_id == subscription_id,
+        entries.c.state.in_(("loaded", "partial", "grown")),
+        entries.c.duplicate > 0,
+        removed.c.subscription_id == subscription_id,
+        removed.c.freed_from <= entries.c.max_scoring_timestamp,
+        removed.c.freed_until >= entries.c.min_scoring_timestamp,
+        which,
+    )
+    if by is not None:
+        concerned = concerned.where(entries.c.receipt_id == by)
     connection.execute(
         update(objects)
         .where(
             objects.c.subscription_id == subscription_id,
-            objects.c.state == "loaded",
-            objects.c.duplicate > 0,
-            removed.c.subscription_id == subscription_id,
-            removed.c.freed_from <= objects.c.max_scoring_timestamp,
-            removed.c.freed_until >= objects.c.min_scoring_timestamp,
-            which,
+            objects.c.state.in_(("loaded", "partial")),
+            objects.c.uri.in_(concerned),
         )
         .values(state="stale")
     )
@@ -247,9 +304,9 @@ def loaded_versions(connection: Connection, subscription_id: str, uris: Iterable
 
 
 def stale_versions(connection: Connection, subscription_id: str) -> dict[str, str]:
-    """Version by URI of the objects that must be read again although they did not change."""
+    """Version by URI of the objects that must be read again, or on, although they did not change."""
     query = select(objects.c.uri, objects.c.version).where(
-        objects.c.subscription_id == subscription_id, objects.c.state == "stale"
+        objects.c.subscription_id == subscription_id, objects.c.state.in_(("stale", "partial"))
     )
     return dict(connection.execute(query).all())
 

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from paylog.data_mart import ledger, quarantine, receipts, training_findings
+from paylog.data_mart import ledger, partners, quarantine, receipts, training_findings
 from paylog.data_mart.ledger import Claimant, LiveEntry
 from paylog.data_mart.object_load import EXAMPLES, ObjectLoad
+from paylog.data_mart.pair_load import PairLoad
+from paylog.data_mart.partners import Freed
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.payload_writer import PayloadWriter
 from paylog.data_mart.session import raw
 from paylog.errors import ErrorBudgetExceeded, ObjectChanged, StopError, UnbalancedReceipt
+from paylog.pairing import Normalize, unpairable
 from paylog.records import CaptureObject, Counts, Receipt
 
 if TYPE_CHECKING:
+    from paylog.engines import Halves
     from paylog.subscription import ErrorBudget
     from paylog.training_data.judgement import PayloadFinding, PayloadJudge
 
@@ -45,6 +49,8 @@ class Load:
 
     Small objects share a COPY: their rows wait in a buffer of bounded size, which is written when it is
     full, before rows of an older version are deleted, and at the end.
+
+    :param normalize: makes rows of pairs; needed as soon as a block has halves.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Load:
         name: BatchName,
         budget: ErrorBudget,
         judge: PayloadJudge | None = None,
+        normalize: Normalize = unpairable,
     ) -> None:
         self._connection = connection
         self._table = table
@@ -65,8 +72,11 @@ class Load:
             name.subscription_id, receipts.next_id(connection, table.schema), table.model_schema.version
         )
         self._writer = PayloadWriter(raw(connection), table)
+        self._pairs = PairLoad(connection, table, self._claimant, self._writer, normalize, judge)
         self._finished: list[ObjectLoad] = []
+        self._unsettled: list[ObjectLoad] = []
         self._superseded: list[int] = []
+        self._replacing: dict[int, ObjectLoad] = {}
         self._counts = Counts()
         self._reasons: Counter[str] = Counter()
         self._first_rejects: list[str] = []
@@ -77,14 +87,17 @@ class Load:
         self.findings: list[PayloadFinding] = []
 
     @contextmanager
-    def object(self, item: CaptureObject) -> Iterator[ObjectLoad | None]:
+    def object(self, item: CaptureObject, after: LiveEntry | None = None) -> Iterator[ObjectLoad | None]:
         """Load one object; None when the ledger holds this version of it already.
 
         Take the objects of a batch in the order of their URIs, else two loads of the same objects may
         wait for each other. ``ObjectChanged`` inside drops what was added, and the load may go on.
+
+        :param after: load only what follows this part of an object that grows.
+        :raises ObjectChanged: another load has read on from there.
         """
         superseded = len(self._superseded)
-        target = self._open(item)
+        target = self._open_next_part(item, after) if after else self._open(item)
         if target is None:
             self.already_loaded += 1
             yield None
@@ -100,6 +113,31 @@ class Load:
             raise
         self._finish(target)
 
+    def part(self, item: CaptureObject) -> LiveEntry | None:
+        """What is loaded of an object that grows, as far as it may be read on from there."""
+        entry = ledger.head(self._connection, self._name.subscription_id, item.uri)
+        readable = entry is not None and entry.extent is not None and entry.state in ("loaded", "partial")
+        return entry if readable else None
+
+    def freed(self) -> list[Freed]:
+        """Halves of objects that stand, whose other halves went with an older version of an object here.
+
+        Read those objects again and ``supply`` the halves, before the receipt is made.
+        """
+        return [halves for halves in partners.freed(self._connection) if halves.replaced in self._replacing]
+
+    def supply(self, freed: Freed, halves: Sequence[Halves]) -> None:
+        """Offer the freed ones among these halves of an object again."""
+        self._pairs.supply(freed, halves, self._replacing[freed.replaced])
+
+    def lose(self, freed: Freed) -> None:
+        """The object of these halves is gone from the store: they are rejects now."""
+        self._pairs.lose(freed, self._replacing[freed.replaced])
+
+    def read_later(self, freed: Freed) -> None:
+        """The object of these halves has changed: it is read again as a whole, by a later batch."""
+        partners.read_later(self._connection, freed.uri, self._name.subscription_id)
+
     def receipt(self) -> Receipt:
         """Write everything, check it and make the receipt. Nothing can be added after it.
 
@@ -111,6 +149,8 @@ class Load:
             raise StopError(f"{self._where}: an object failed half-way; the batch cannot be committed.")
         if self._receipt is None:
             self._write_finished()
+            self._pairs.finish(list(self._replacing))
+            self._record(self._unsettled)
             if self._superseded or self._counts.duplicate:
                 ledger.settle(self._connection, self._claimant, self._table, self._superseded)
             self._check()
@@ -140,6 +180,7 @@ class Load:
             reasons=dict(self._reasons),
             seconds=time.monotonic() - self._started,
             state=state,
+            settled=self._pairs.settled,
         )
 
     @property
@@ -158,19 +199,41 @@ class Load:
     def _open_new_version(self, item: CaptureObject) -> ObjectLoad:
         self._write_finished()
         self._connection.exec_driver_sql("SAVEPOINT paylog_object")
+        replaced = []
         while isinstance(claimed := ledger.claim(self._connection, self._claimant, item), LiveEntry):
-            if ledger.supersede(self._connection, claimed, self._table):
-                self._superseded.append(claimed.object_id)
+            earlier = ledger.earlier_parts(self._connection, self._name.subscription_id, item.uri)
+            for entry in (*earlier, claimed):
+                replaced.append(entry.object_id)
+                if ledger.supersede(self._connection, entry, self._table):
+                    self._superseded.append(entry.object_id)
         target = self._target(item, claimed)
         target.savepoint = target.supersedes = True
+        self._replacing |= dict.fromkeys(replaced, target)
+        return target
+
+    def _open_next_part(self, item: CaptureObject, after: LiveEntry) -> ObjectLoad:
+        self._write_finished()
+        self._connection.exec_driver_sql("SAVEPOINT paylog_object")
+        claimed = ledger.claim(self._connection, self._claimant, item)
+        if claimed == after:
+            ledger.grow(self._connection, after)
+            claimed = ledger.claim(self._connection, self._claimant, item)
+        if isinstance(claimed, LiveEntry):
+            self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT paylog_object")
+            self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
+            raise ObjectChanged(f"{item.uri} was read on by another load meanwhile.")
+        target = self._target(item, claimed)
+        target.savepoint = True
         return target
 
     def _finish(self, target: ObjectLoad) -> None:
         if target.savepoint:
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
-        self._finished.append(target)
         if self._judge is not None:
             self._judge.keep()
+        halves_only = target.object_id in self._pairs.targets and not target.buffered
+        (self._unsettled if halves_only else self._finished).append(target)
+        self._pairs.close()
         # Records that an object holds twice are best written together: so rather between two objects.
         self._spill_if_full(None, share=0.5)
 
@@ -181,8 +244,12 @@ class Load:
         ledger.release(self._connection, target.object_id)
         if self._judge is not None:
             self._judge.drop()
+        self._pairs.discard(target)
+        self._replacing = {old: new for old, new in self._replacing.items() if new is not target}
 
     def _spill_if_full(self, current: ObjectLoad | None, share: float = 1.0) -> None:
+        if current is not None and current.halves:
+            self._pairs.add(current, current.take_halves())
         waiting = [*self._finished, *([current] if current else [])]
         if (
             sum(target.buffered_rows for target in waiting) < share * BUFFER_ROWS
@@ -201,8 +268,16 @@ class Load:
         """Write what finished objects left in the buffer, and their ledger entries."""
         done, self._finished = self._finished, []
         self._write(done)
-        ledger.record(self._connection, [target.outcome() for target in done])
+        settled: list[ObjectLoad] = []
         for target in done:
+            open_pairs = target.supersedes or target.object_id in self._pairs.targets
+            (self._unsettled if open_pairs else settled).append(target)
+        self._record(settled)
+
+    def _record(self, targets: Sequence[ObjectLoad]) -> None:
+        """Write the ledger entries of objects that are all accounted for."""
+        ledger.record(self._connection, [target.outcome() for target in targets])
+        for target in targets:
             self._add_up(target)
 
     def _write(self, targets: Sequence[ObjectLoad]) -> None:

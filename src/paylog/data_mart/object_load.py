@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from paylog.data_mart.flush import scoring_microseconds
 from paylog.data_mart.ledger import Outcome
+from paylog.engines import Halves
 from paylog.errors import SchemaMismatch
 from paylog.model_schema import ModelSchema
-from paylog.records import Block, CaptureObject, Counts, Reject
+from paylog.records import Block, CaptureObject, Counts, Extent, Reject
 
 if TYPE_CHECKING:
     from paylog.training_data.judgement import PayloadJudge
@@ -45,6 +46,8 @@ class ObjectLoad:
         self.first_rejects: list[str] = []
         self.savepoint = False
         self.supersedes = False
+        self.extent: Extent | None = None
+        self.halves: list[Halves] = []
         self.buffered_rows = self.buffered_bytes = 0
         self._schema = model_schema.arrow_schema
         self._id_column = self._schema.get_field_index("_object_id")
@@ -67,6 +70,7 @@ class ObjectLoad:
             self._judge.add(block)
         for reject in block.rejects:
             self._add_reject(reject)
+        self.halves += block.halves
         self._spill_if_full(self)
 
     @property
@@ -85,6 +89,11 @@ class ObjectLoad:
         self.buffered_bytes -= sum(len(reject.raw) for reject in taken)
         return taken
 
+    def take_halves(self) -> list[Halves]:
+        """Halves that came since the last call."""
+        taken, self.halves = self.halves, []
+        return taken
+
     def add_written(self, sent: int, inserted: int) -> None:
         """Count rows that were written: those that PostgreSQL did not insert were there already."""
         self.counts.loaded += inserted
@@ -93,7 +102,7 @@ class ObjectLoad:
     def outcome(self) -> Outcome:
         """What the ledger keeps."""
         earliest, latest = self._range or (None, None)
-        return Outcome(self.object_id, self.counts, earliest, latest)
+        return Outcome(self.object_id, self.counts, earliest, latest, self.extent)
 
     def _add_records(self, records: pa.RecordBatch) -> None:
         if not records.schema.equals(self._schema):
@@ -104,11 +113,11 @@ class ObjectLoad:
         self._records.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self.buffered_rows += records.num_rows
         self.buffered_bytes += records.nbytes
-        self._widen_range(records)
-
-    def _widen_range(self, records: pa.RecordBatch) -> None:
         moments = scoring_microseconds(records)
-        first, last = int(moments.min()), int(moments.max())
+        self.widen_range(int(moments.min()), int(moments.max()))
+
+    def widen_range(self, first: int, last: int) -> tuple[datetime, datetime]:
+        """Note that rows of these times (µs since 1970) came out of the object; returns the times."""
         if not EARLIEST <= first <= last < LATEST:
             raise SchemaMismatch(
                 f"{self.item.uri}: a scoring timestamp lies outside 1970 to 2199. "
@@ -117,10 +126,15 @@ class ObjectLoad:
         earliest, latest = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
         known = self._range or (earliest, latest)
         self._range = min(known[0], earliest), max(known[1], latest)
+        return earliest, latest
 
     def _add_reject(self, reject: Reject) -> None:
         self._rejects.append(reject)
         self.buffered_bytes += len(reject.raw)
+        self.count_reject(reject)
+
+    def count_reject(self, reject: Reject) -> None:
+        """Count a reject that is kept elsewhere."""
         self.counts.rejected += reject.rows
         self.reasons[reject.reason.value] += reject.rows
         if len(self.first_rejects) < EXAMPLES:

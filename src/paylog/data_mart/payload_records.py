@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredCount:
-    """Rows of one object: by its ledger entry, and in the payload table (None: not counted)."""
+    """Rows of one object: by its ledger entry less the freed, and in the table (None: not counted)."""
 
     object_id: int
     uri: str
@@ -40,7 +40,7 @@ def stored_counts(
         select(
             objects.c.object_id,
             objects.c.uri,
-            objects.c.loaded,
+            (objects.c.loaded - objects.c.freed).label("loaded"),
             objects.c.min_scoring_timestamp,
             objects.c.max_scoring_timestamp,
         )

@@ -158,7 +158,10 @@ def payload_clause(schema: str, name: str) -> TableClause:
         name,
         column("scoring_timestamp", DateTime(timezone=True)),
         column("_record_id", Uuid),
-        column("_object_id", BigInteger),
+        *(
+            column(name, BigInteger)
+            for name in ("_object_id", "_position", "_partner_id", "_partner_position")
+        ),
         schema=schema,
     )
 

@@ -26,6 +26,8 @@ _TYPES = {
     "reason": "text",
     "column_name": "text",
     "raw": "bytea",
+    "partner_id": "int8",
+    "partner_position": "int8",
 }
 
 
@@ -83,6 +85,7 @@ def _copy(
                     reject.reason.value,
                     reject.column,
                     reject.raw,
+                    *(reject.partner or (None, None)),
                 )
             )
     return sent

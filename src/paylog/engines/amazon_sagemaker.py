@@ -18,10 +18,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from paylog.codecs import CSV, JSON, JSON_LINES, MediaType, Side
 from paylog.codecs.body import media_type
-from paylog.engines import Decoded, Events
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern
+from paylog.engines.tables import TableBlock
 from paylog.errors import Reason
 from paylog.native.pattern import Accepts, Cell, Kind, Node, Pattern, exactly, passed_over, wanted
 from paylog.native.pattern import record as pattern_of
@@ -58,8 +59,10 @@ class _Record(Struct, gc=False):
 _MediaKind = tuple[str | None, str | None, str | None, str | None]
 
 
-class AmazonSageMaker:
+class AmazonSageMaker(Engine):
     """Decoder of endpoint Data Capture."""
+
+    signs = (frozenset({"captureData", "eventMetadata"}),)
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
@@ -93,7 +96,8 @@ class AmazonSageMaker:
         root = pattern_of([*whole, passed_over("eventVersion")])
         return Pattern(root, requests.slots, responses.slots, _media(kind[0], kind[1]) == CSV)
 
-    def decode(self, block: RecordBlock) -> Decoded:
+    def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
+        assert isinstance(block, RecordBlock)
         records, positions, rejects = decode_envelopes(block, self._decoder)
         try:
             kinds = set(map(_kind, records))

@@ -8,19 +8,20 @@ its ``scoring_id`` then names the row. JSON array or NDJSON.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, MediaType, Side
-from paylog.engines import Decoded, Events
+from paylog.engines import Decoded, Engine, Events
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
-from paylog.engines.patterns import NoPattern, SidePattern
-from paylog.errors import Reason
-from paylog.native.pattern import Accepts, Cell, Pattern, wanted
+from paylog.engines.patterns import NoPattern, SidePattern, flat_pattern, in_order
+from paylog.engines.tables import TableBlock
+from paylog.errors import Reason, RejectedRecord
+from paylog.native.pattern import Accepts, Cell, Node, Pattern, absent, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -31,10 +32,31 @@ _BODY_STARTS = {b"{", b"["}
 _NULL = b"null"
 _TEXT = Accepts.TEXT | Accepts.NONE
 _NUMBER = Accepts.NUMBER | Accepts.NONE
+_NO_SIDES = absent("request"), absent("response")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
-class _Record(Struct, gc=False):
+def envelope(example: Mapping[str, Raw]) -> tuple[Node, ...]:
+    """Members of a payload record beside its bodies."""
+    # One without a time among records that have it is most often a reject.
+    timed = bytes(example.get("scoring_timestamp", _NULL)) != _NULL
+    return (
+        wanted("event_id", _TEXT, "scoring_id", required=False),
+        wanted(
+            "timestamp",
+            Accepts.TEXT if timed else _TEXT,
+            "scoring_timestamp",
+            cell=Cell.TIMESTAMP,
+            required=timed,
+        ),
+        wanted("response_time", _NUMBER, "response_time", cell=Cell.DOUBLE, required=False),
+        wanted("revision", _TEXT, "asset_revision", required=False),
+    )
+
+
+class PayloadRecord(Struct, gc=False):
+    """An OpenScale payload record; ``request`` and ``response`` are empty in a flat row."""
+
     request: Raw = msgspec.field(default_factory=Raw)
     response: Raw = msgspec.field(default_factory=Raw)
     scoring_id: str | int | None = None
@@ -43,46 +65,39 @@ class _Record(Struct, gc=False):
     asset_revision: str | None = None
 
 
-class CustomMachineLearning:
+class CustomMachineLearning(Engine):
     """Decoder of payload records and of flat scored rows."""
 
-    def __init__(self, subscription: Subscription) -> None:
-        self._decoder = msgspec.json.Decoder(_Record)
+    signs: ClassVar[tuple[frozenset[str], ...]] = (
+        frozenset({"request", "response"}),
+        frozenset({"scoring_id", "scoring_timestamp", "request", "response"}),
+    )
 
-    def variant(self, item: CaptureObject) -> str:
-        return ""
+    record_type: type[PayloadRecord] = PayloadRecord
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._decoder = msgspec.json.Decoder(self.record_type)
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
-        """Request/response pairs of one row each; flat rows and others are left to ``decode``."""
+        """Request/response pairs of one row each, and flat rows; others are left to ``decode``."""
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             raw = _MEMBERS.decode(record)
-            # One without a time among records that have it is most often a reject.
-            timed = bytes(raw.get("scoring_timestamp", b"null")) != b"null"
-            members = {
-                "scoring_id": wanted("event_id", _TEXT, "scoring_id", required=False),
-                "scoring_timestamp": wanted(
-                    "timestamp",
-                    Accepts.TEXT if timed else _TEXT,
-                    "scoring_timestamp",
-                    cell=Cell.TIMESTAMP,
-                    required=timed,
-                ),
-                "request": requests.of_json(bytes(raw["request"]), "request"),
-                "response": responses.of_json(bytes(raw["response"]), "response"),
-                "response_time": wanted(
-                    "response_time", _NUMBER, "response_time", cell=Cell.DOUBLE, required=False
-                ),
-                "asset_revision": wanted("revision", _TEXT, "asset_revision", required=False),
-            }
-        except (NoPattern, KeyError, *FAILURES):
+            if {"request", "response"}.isdisjoint(raw):
+                members = *envelope(raw), *_NO_SIDES
+                return flat_pattern(record, members, request, response, row_ids=True)
+            sides = (
+                requests.of_json(bytes(raw["request"]), "request"),
+                responses.of_json(bytes(raw["response"]), "response"),
+            )
+            root = pattern_of(in_order(raw, (*envelope(raw), *sides)))
+        except (NoPattern, RejectedRecord, KeyError, *FAILURES):
             return None
-        order = {name: i for i, name in enumerate(raw)}
-        ordered = sorted(members, key=lambda name: order.get(name, len(order)))
-        return Pattern(pattern_of([members[name] for name in ordered]), requests.slots, responses.slots)
+        return Pattern(root, requests.slots, responses.slots)
 
-    def decode(self, block: RecordBlock) -> Decoded:
-        records, positions, rejects = decode_envelopes(block, self._decoder)
+    def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
+        assert isinstance(block, RecordBlock)
+        records, positions, rejects = self._records(block)
         requests = [bytes(record.request) for record in records]
         responses = [bytes(record.response) for record in records]
         if {body[:1] for body in requests} | {body[:1] for body in responses} <= _BODY_STARTS:
@@ -90,9 +105,12 @@ class CustomMachineLearning:
             return Decoded(whole, rejects)
         return _sorted_out(records, positions, requests, responses, block, rejects)
 
+    def _records(self, block: RecordBlock) -> tuple[list[PayloadRecord], Sequence[int], list[Reject]]:
+        return decode_envelopes(block, self._decoder)
+
 
 def _sorted_out(
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],
@@ -138,11 +156,11 @@ def _unquoted(body: bytes) -> bytes:
 
 def _chosen(
     which: list[int],
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],
-) -> tuple[list[_Record], list[int], list[bytes], list[bytes]]:
+) -> tuple[list[PayloadRecord], list[int], list[bytes], list[bytes]]:
     return (
         [records[i] for i in which],
         [positions[i] for i in which],
@@ -152,7 +170,7 @@ def _chosen(
 
 
 def _events(
-    records: list[_Record],
+    records: list[PayloadRecord],
     positions: Sequence[int],
     requests: list[bytes],
     responses: list[bytes],

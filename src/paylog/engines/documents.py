@@ -86,6 +86,17 @@ def record_blocks(
         yield from _line_blocks(source, max_record_bytes, block_bytes)
 
 
+def line_blocks(
+    chunks: Iterator[bytes], max_record_bytes: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Item]:
+    """As ``record_blocks``, of an object that is NDJSON whatever it begins with."""
+    source = _Source(chunks)
+    source.fill(len(_BOM))
+    if source.buffer[:3] == _BOM:
+        del source.buffer[:3]
+    yield from _line_blocks(source, max_record_bytes, block_bytes)
+
+
 class _Source:
     """A buffer over the chunks, which remembers whether the stream was cut off."""
 

@@ -46,15 +46,18 @@ def _one_by_one(
 
 
 def _decoded(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """One record. NaN and Infinity, which are no JSON but which Python's json writes, are read as null."""
     try:
         raw.decode()
         return decoder.decode(raw)
     except msgspec.DecodeError:
-        finite = _STRING_OR_NAN.sub(lambda m: m.group() if m.group()[:1] == b'"' else b"null", raw)
-        if finite == raw:
+        if (mended := finite(raw)) == raw:
             raise
-        return decoder.decode(finite)
+        return decoder.decode(mended)
+
+
+def finite(raw: bytes) -> bytes:
+    """JSON with null for NaN and Infinity, which are no JSON but which Python's json writes."""
+    return _STRING_OR_NAN.sub(lambda m: m.group() if m.group()[:1] == b'"' else b"null", raw)
 
 
 def _reason(raw: bytes) -> Reason:

@@ -98,12 +98,14 @@ class Pattern:
     :param requests: request column → its slot.
     :param responses: likewise.
     :param request_csv: the request is CSV, which may hold a header.
+    :param row_ids: the event id names a single row.
     """
 
     root: Node
     requests: Mapping[str, str]
     responses: Mapping[str, str]
     request_csv: bool = False
+    row_ids: bool = False
 
 
 MAX_MEMBERS = 64

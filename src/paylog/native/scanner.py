@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -104,6 +104,25 @@ class Scanner:
             list(zip(*(lines.tolist() for lines in left), strict=True)),
             progress.at,
             progress.line,
+        )
+
+    def whole(self, block: RecordBlock) -> Scanned:
+        """All lines of a block, of several batches put together."""
+        found = self.scan(block)
+        parts = [found]
+        while found.end < len(block.data):
+            parts[-1] = replace(found, lines=found.lines.copy(), starts=found.starts.copy())
+            found = self.scan(block, found.end, found.next_line)
+            parts.append(found)
+        if len(parts) == 1:
+            return found
+        return Scanned(
+            {slot: pa.concat_arrays([part.columns[slot] for part in parts]) for slot in found.columns},
+            np.concatenate([part.lines for part in parts]),
+            np.concatenate([part.starts for part in parts]),
+            [left for part in parts for left in part.left],
+            found.end,
+            found.next_line,
         )
 
     def _progress(self, at: int, line: int) -> _Progress:

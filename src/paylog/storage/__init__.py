@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from paylog.errors import ConfigurationError
+from paylog.errors import ConfigurationError, MissingExtra
 from paylog.records import CaptureObject
 from paylog.storage.compression import decompress as decompress
 
 if TYPE_CHECKING:
     from paylog.connections import Connection
 
-OBJECT_STORE_TYPES = ("ibm_cos", "aws")
+OBJECT_STORE_TYPES = ("ibm_cos", "aws", "wasb", "google_cloud_platform")
 FOLDER_TYPES = ("paylog_folder", "fs")
 
 
@@ -33,10 +33,12 @@ class Storage(Protocol):
         """The object as it is now."""
         ...
 
-    def open(self, item: CaptureObject) -> AbstractContextManager[Iterator[bytes]]:
+    def open(self, item: CaptureObject, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The stored bytes of exactly ``item.version`` in chunks of bounded size.
 
         Raises ``ObjectChanged`` (also half-way through) when the version is no longer that one.
+
+        :param start: bytes to leave out in front, as stored; at most ``item.size``.
         """
         ...
 
@@ -47,12 +49,15 @@ def connect(connection: Connection, bucket: str = "", prefix: str = "") -> Stora
     :param bucket: object stores only.
     :param prefix: root of the storage, a folder of keys; keys are below it.
     :raises ConfigurationError: unknown connection type, or something is missing.
+    :raises MissingExtra: the type needs an optional dependency.
     :raises ObjectNotFound: the root folder does not exist.
     """
-    if connection.conn_type in OBJECT_STORE_TYPES:
+    if connection.conn_type == "ibm_cos":
         from paylog.storage.cos import CosStorage
 
         return CosStorage(connection, bucket, prefix)
+    if connection.conn_type in OBJECT_STORE_TYPES:
+        return _cloud(connection, bucket, prefix)
     if connection.conn_type in FOLDER_TYPES:
         return _folder(connection, bucket, prefix)
     known = ", ".join((*OBJECT_STORE_TYPES, *FOLDER_TYPES))
@@ -60,6 +65,24 @@ def connect(connection: Connection, bucket: str = "", prefix: str = "") -> Stora
         f"connection {connection.conn_id!r} has type {connection.conn_type!r}, "
         f"which holds no logs: use one of {known}"
     )
+
+
+def _cloud(connection: Connection, bucket: str, prefix: str) -> Storage:
+    extra = {"aws": "s3", "wasb": "azure", "google_cloud_platform": "gcs"}[connection.conn_type]
+    try:
+        from paylog.storage import cloud_buckets
+        from paylog.storage.cloud import CloudStorage
+    except ImportError:
+        raise MissingExtra(
+            f"connection {connection.conn_id!r} has type {connection.conn_type!r}, which needs obstore: "
+            f"pip install 'paylog[{extra}]'"
+        ) from None
+    made = {
+        "s3": cloud_buckets.s3_bucket,
+        "azure": cloud_buckets.azure_container,
+        "gcs": cloud_buckets.gcs_bucket,
+    }
+    return CloudStorage(made[extra](connection, bucket), prefix)
 
 
 def _folder(connection: Connection, bucket: str, prefix: str) -> Storage:

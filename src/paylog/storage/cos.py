@@ -64,9 +64,9 @@ class CosStorage:
         return self._capture(key, head, head["ContentLength"])
 
     @contextmanager
-    def open(self, item: CaptureObject) -> Iterator[Iterator[bytes]]:
+    def open(self, item: CaptureObject, start: int = 0) -> Iterator[Iterator[bytes]]:
         """Chunks of 1 MiB. :raises ObjectChanged: overwritten or deleted since it was listed."""
-        body = _Body(self, item)
+        body = _Body(self, item, start)
         chunks = body.chunks()
         try:
             body.connect()
@@ -108,14 +108,15 @@ class CosStorage:
 class _Body:
     """Reads one object to its end, over as many GETs as the network makes necessary."""
 
-    def __init__(self, storage: CosStorage, item: CaptureObject) -> None:
+    def __init__(self, storage: CosStorage, item: CaptureObject, start: int) -> None:
         self._storage = storage
         self._item = item
-        self._read = 0
+        self._read = start
         self._body: Any = None
 
     def connect(self) -> None:
-        retried(self._connect)
+        if self._read < self._item.size or not self._item.size:  # a range from the very end is an error
+            retried(self._connect)
 
     def chunks(self) -> Generator[bytes, None, None]:
         while self._read < self._item.size:

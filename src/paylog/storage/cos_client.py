@@ -71,8 +71,6 @@ def _endpoint(connection: Connection) -> str:
     if host := connection.host:
         port = f":{connection.port}" if connection.port else ""
         return f"{host}{port}" if "://" in host else f"https://{host}{port}"
-    if connection.conn_type == "aws":
-        return f"https://s3.{_region(connection)}.amazonaws.com"
     raise ConfigurationError(
         f"connection {connection.conn_id!r} has no endpoint: set extra endpoint_url, e.g. "
         "https://s3.eu-de.cloud-object-storage.appdomain.cloud (the bucket's page in IBM Cloud names it)"

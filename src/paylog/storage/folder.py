@@ -47,7 +47,7 @@ class FolderStorage:
         return self._capture(key, status)
 
     @contextmanager
-    def open(self, item: CaptureObject) -> Iterator[Iterator[bytes]]:
+    def open(self, item: CaptureObject, start: int = 0) -> Iterator[Iterator[bytes]]:
         """Chunks of 1 MiB. :raises ObjectChanged: written to or removed since it was listed."""
         path = self._inside(self._root / item.key)
         try:
@@ -57,7 +57,7 @@ class FolderStorage:
             raise ObjectChanged(f"{path} was removed after it was listed") from gone
         with file:
             _same_version(file.fileno(), item, path)
-            with closing(_chunks(file.fileno(), item, path)) as chunks:
+            with closing(_chunks(file.fileno(), item, path, file.seek(start))) as chunks:
                 yield chunks
 
     def _walk(self, folder: Path, base: str, start: str, above: tuple[str, ...]) -> Iterator[CaptureObject]:
@@ -114,8 +114,7 @@ def _entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
     return sorted(entries, key=lambda entry: entry[0])
 
 
-def _chunks(descriptor: int, item: CaptureObject, path: Path) -> Generator[bytes, None, None]:
-    read = 0
+def _chunks(descriptor: int, item: CaptureObject, path: Path, read: int) -> Generator[bytes, None, None]:
     while True:
         with _explained(path):
             chunk = os.read(descriptor, CHUNK)

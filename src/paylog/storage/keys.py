@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_NOT_CAPTURES = (".crc", ".tmp", "/")  # checksums, unfinished writes, folder placeholders
+# Checksums, unfinished writes (Spark, HDFS, browsers, editors), folder placeholders.
+_NOT_CAPTURES = (".crc", ".tmp", "._COPYING_", ".inprogress", ".part", ".crdownload", ".swp", "~", "/")
 
 
 def is_capture(key: str) -> bool:
@@ -14,8 +15,12 @@ def is_capture(key: str) -> bool:
 
 
 def is_visible(key: str) -> bool:
-    """False when a part is hidden or a marker: starts with ``.`` or ``_`` (``_SUCCESS``, ``_temporary/``)."""
-    return not any(part.startswith((".", "_")) for part in key.split("/"))
+    """False when a part is hidden or a marker: starts with ``.`` or ``_`` (``_SUCCESS``, ``_temporary/``).
+
+    A Hive partition may start with ``_``, as Spark has it (``_date=2024-01-19/``).
+    """
+    parts = key.split("/")
+    return not any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts)
 
 
 def root_prefix(prefix: str) -> str:

@@ -49,9 +49,9 @@ class ReadAhead:
         self._ahead: deque[tuple[CaptureObject, Future[_Opened]]] = deque()
 
     @contextmanager
-    def open(self, item: CaptureObject) -> Iterator[Iterator[bytes]]:
-        """As ``Storage.open``, with the same errors."""
-        opened = self._take(item)
+    def open(self, item: CaptureObject, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """As ``Storage.open``, with the same errors. Ahead is read from the first byte only."""
+        opened = self._take(item, start)
         try:
             yield chain((opened.first,), opened.rest)
         finally:
@@ -68,23 +68,25 @@ class ReadAhead:
         while self._ahead:
             _discard(self._ahead.popleft()[1])
 
-    def _take(self, item: CaptureObject) -> _Opened:
+    def _take(self, item: CaptureObject, start: int) -> _Opened:
         while self._ahead:
             found, future = self._ahead.popleft()
             self._fill()
-            if found == item:
+            if found == item and not start:
                 return future.result()
             if not future.cancel():
                 future.add_done_callback(_discard)
-        return self._start(item)
+            if found == item:
+                break
+        return self._start(item, start)
 
     def _fill(self) -> None:
         while len(self._ahead) < self._depth and (item := next(self._items, None)) is not None:
             self._ahead.append((item, self._pool.submit(self._start, item)))
 
-    def _start(self, item: CaptureObject) -> _Opened:
+    def _start(self, item: CaptureObject, start: int = 0) -> _Opened:
         with ExitStack() as stack:
-            body = self._storage.open(item)
+            body = self._storage.open(item, start)
             chunks = stack.enter_context(body)
             opened = _Opened(body, next(chunks, b""), chunks)
             stack.pop_all()

@@ -38,6 +38,11 @@ def _layout(value: str) -> str:
         raise problem(f"{', '.join(unknown)} is not known in a layout; use {', '.join(_LAYOUT_FIELDS)}")
     if used != _LAYOUT_FIELDS[: len(used)]:
         raise problem("a layout goes from the year down without a gap: %Y, %m, %d, %H, %M, each once")
+    if "{" in value or "}" in value:
+        value, choice = re.sub(r"^\{[^{}/%]+\}/", "", value), value
+        if "{" in value or "}" in value:
+            raise problem("a choice is the first folder of a layout: {inputs,outputs}/%Y/%m/%d/")
+        return _layout(value) and choice
     if value and (not used or value.startswith("/") or not value.endswith("/") or ".." in value):
         raise problem("a layout is relative, ends with '/' and holds a time: %Y/%m/%d/%H/ or dt=%Y-%m-%d/")
     return value
@@ -56,7 +61,9 @@ class Logs(Section):
         "paylog_folder_default without.",
         json_schema_extra=_without_default,
     )
-    bucket: BucketName | None = Field(default=None, description="Bucket, for object stores (COS, S3).")
+    bucket: BucketName | None = Field(
+        default=None, description="Bucket of an object store; on Azure the container."
+    )
     prefix: Annotated[str, AfterValidator(_folder)] = Field(
         default="",
         description="Folder of the logs: key prefix in the bucket, or path below the connection's folder.",
@@ -77,12 +84,21 @@ class Logs(Section):
     variant: Text | None = Field(
         default=None, description="SageMaker only: load this production variant and filter the others out."
     )
+    columns: tuple[Text, ...] = Field(
+        default=(),
+        description="Columns of CSV files without a header, in order. Left out: the model schema's fields.",
+    )
     lookback: Duration = Field(
         default=timedelta(hours=24),
         description="How far back a run lists again to find late objects, like 24h.",
     )
     settle: Duration = Field(
         default=timedelta(0), description="Objects younger than this wait for the next run, like 90s."
+    )
+    pending: Duration = Field(
+        default=timedelta(hours=48),
+        description="How long half of a request/response pair waits for the other half before it is a "
+        "reject (UNPAIRED), like 48h.",
     )
     max_object_bytes: Size = Field(
         default=8 * 1024**3, description="Largest object, decompressed, like 8GiB."

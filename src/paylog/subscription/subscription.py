@@ -12,7 +12,7 @@ from pydantic import Field, StrictInt
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.delivery import Delivery
 from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
-from paylog.subscription.logs import Logs
+from paylog.subscription.logs import Logs, TimestampSource
 from paylog.subscription.monitors import Fairness, Monitor, Requirement, unknown_in_fairness
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
 from paylog.subscription.quantities import Size
@@ -141,10 +141,17 @@ class Subscription(Section):
     @classmethod
     def contradictions(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
         logs, provider = data.get("logs"), data.get("service_provider")
-        variant = logs.get("variant") if isinstance(logs, Mapping) else getattr(logs, "variant", None)
-        sagemaker = ServiceProvider.AMAZON_SAGEMAKER
-        if variant is not None and provider in set(ServiceProvider) - {sagemaker}:
+
+        def of_logs(name: str) -> Any:
+            return logs.get(name) if isinstance(logs, Mapping) else getattr(logs, name, None)
+
+        sagemaker, bentoml = ServiceProvider.AMAZON_SAGEMAKER, ServiceProvider.BENTOML
+        if of_logs("variant") is not None and provider in set(ServiceProvider) - {sagemaker}:
             yield Problem(("logs", "variant"), f"only {sagemaker} has variants; remove it")
+        from_record = of_logs("timestamp") in (None, TimestampSource.RECORD)
+        if provider == bentoml and from_record and of_logs("timezone") is None:
+            message = f"{bentoml} writes local times without a zone; say the serving container's, mostly UTC"
+            yield Problem(("logs", "timezone"), message)
         yield from without_training_data(data)
         yield from unknown_columns(data)
         yield from unknown_in_fairness(data)

@@ -83,6 +83,11 @@ class AirflowApi:
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         return dict(self.get(f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"))
 
+    def runs(self, dag_id: str, since: datetime) -> list[str]:
+        """Ids of the runs that were queued since then, scheduled ones too."""
+        found = self.get(f"/dags/{quote(dag_id)}/dagRuns", limit=100)["dag_runs"]
+        return [run["dag_run_id"] for run in found if datetime.fromisoformat(run["queued_at"]) >= since]
+
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run, mapped ones each."""
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}/taskInstances"

@@ -1,237 +1,223 @@
-"""What every engine must do, as a test suite to inherit from, and a way to see all of a decoding.
+"""The contract of an engine: inherit ``EngineContract`` in a test, and pytest does the rest.
 
-class TestMyEngine(EngineContract):
-    def subscription(self): ...
-    def objects(self): ...
+It needs pytest and hypothesis, so that other packages can hold their engines to it too. The ways to
+decode, and declaring a subscription, are those of :mod:`paylog.testing.decoded`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from functools import partial
-from typing import Any
-from unittest.mock import patch
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paylog.decode import Decoder
-from paylog.engines.documents import BLOCK_BYTES, record_blocks
+from paylog.engines.documents import BLOCK_BYTES
 from paylog.errors import Reason
-from paylog.normalize import Normalizer
-from paylog.records import CaptureObject, Reject
+from paylog.growing import GrowingObject
+from paylog.records import CaptureObject
 from paylog.subscription import Subscription
+from paylog.testing.decoded import LAST_MODIFIED as LAST_MODIFIED
+from paylog.testing.decoded import Outcome as Outcome
+from paylog.testing.decoded import Path as Path
+from paylog.testing.decoded import capture_object as capture_object
+from paylog.testing.decoded import declare as declare
+from paylog.testing.decoded import decoding as decoding
+from paylog.testing.decoded import outcome as outcome
+from paylog.testing.decoded import together as together
+from paylog.testing.hostile import HOSTILE, broken, endless_line, is_lines, mutations
 
-LAST_MODIFIED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-HOSTILE = (
-    *(b"", b"\n", b" \r\n\t", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"{", b"[", b"]", b'"', b"null", b"7"),
-    *(b"[]", b"{}", b"[{}]", b"[[]]", b"[null, 1, {}]", b"{}{}", b"[{},,{}]", b"[{}] x", b'[{"a":1}, {"b'),
-    *(b"[" * 100_000, b'{"a":' * 100_000, b'{"request":' * 3000 + b"1" + b"}" * 3000),
-    *(
-        b'{"request":{},"response":{}}',
-        b'{"request":"\\ud800","response":"{}"}',
-        b'{"request":"\xff","response":[]}',
-    ),
-    *(
-        b'{"captureData":{}}',
-        b'{"captureData":{"endpointInput":{},"endpointOutput":{}}}',
-        b'{"captureData":null}',
-    ),
-    *(b'{"a":NaN}', b'{"a":1e999}', b'{"a":' + b"9" * 5000 + b"}", b'{"\\u0000":"\\u0000"}'),
-    *(
-        b"\x1f\x8b",
-        b"\x1f\x8b\x08\x00" + b"\xff" * 40,
-        b"\x28\xb5\x2f\xfd",
-        b"\x28\xb5\x2f\xfd" + b"\xff" * 40,
-    ),
-)
-
-
-class Path(StrEnum):
-    """The three ways through decode. They must agree on every input."""
-
-    NATIVE = "native"
-    BULK = "bulk"
-    SINGLE = "single"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """All that came out of one object: rows by position, rejects by position."""
-
-    rows: list[dict[str, Any]]
-    rejects: list[Reject]
-    read: int
-    filtered: int
-
-    @property
-    def balanced(self) -> bool:
-        return self.read == len(self.rows) + sum(reject.rows for reject in self.rejects) + self.filtered
-
-    @property
-    def reasons(self) -> list[Reason]:
-        return [reject.reason for reject in self.rejects]
-
-
-def declare(
-    provider: str,
-    features: Mapping[str, str],
-    labels: Sequence[str | int] = ("No Risk", "Risk"),
-    *,
-    response: Mapping[str, str] | None = None,
-    prediction: str = "string",
-    meta: Mapping[str, str] | None = None,
-    problem_type: str | None = None,
-    required: Sequence[str] = (),
-    **logs: Any,
-) -> Subscription:
-    """A subscription of ``provider`` with these fields (name → type), prediction and probability."""
-    roles = [(features, "feature"), (meta or {}, "meta-field"), ({"prediction": prediction}, "prediction")]
-    fields: list[dict[str, Any]] = [
-        {"name": name, "type": kind, "role": role, "required": name in required}
-        for declared, role in roles
-        for name, kind in declared.items()
-    ]
-    regression = problem_type == "regression"
-    if not regression:
-        fields.append({"name": "probability", "type": "array", "role": "probability"})
-    schema = {
-        "fields": fields,
-        "class_labels": [] if regression else list(labels),
-        "problem_type": problem_type or ("binary" if len(labels) == 2 else "multiclass"),
-        **({"response": dict(response)} if response else {}),
-    }
-    return Subscription.model_validate(
-        {
-            "id": "credit-risk",
-            "service_provider": provider,
-            "deployment": {"id": "credit-risk-endpoint"},
-            "logs": {"connection": "logs", **logs},
-            "model_schema": schema,
-            "data_mart": {"connection": "data_mart", "schema": "mart"},
-        }
-    )
-
-
-def capture_object(data: bytes, key: str = "logs/part-0.json", version: str = "v1") -> CaptureObject:
-    return CaptureObject(f"cos://bucket/{key}", key, version, len(data), LAST_MODIFIED)
-
-
-@contextmanager
-def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
-    """Decode on one path only, in blocks of ``block_bytes``."""
-
-    def irregular(self: Normalizer, bodies: Sequence[bytes], *_: Any) -> tuple[None, Any]:
-        return None, np.ones(len(bodies), bool)
-
-    with ExitStack() as stack:
-        stack.enter_context(
-            patch("paylog.decode.record_blocks", partial(record_blocks, block_bytes=block_bytes))
-        )
-        if path is not Path.NATIVE:
-            stack.enter_context(patch("paylog.decode.library", lambda: None))
-        if path is Path.SINGLE:
-            stack.enter_context(patch.object(Normalizer, "_bulk", irregular))
-        yield
-
-
-def outcome(
-    subscription: Subscription | Decoder,
-    data: bytes,
-    path: Path = Path.NATIVE,
-    *,
-    key: str = "logs/part-0.json",
-    version: str = "v1",
-    chunk_bytes: int = 1 << 20,
-    block_bytes: int = BLOCK_BYTES,
-) -> Outcome:
-    """Decode one object that holds ``data``."""
-    decoder = subscription if isinstance(subscription, Decoder) else Decoder(subscription)
-    chunks = (data[i : i + chunk_bytes] for i in range(0, len(data), chunk_bytes))
-    with decoding(path, block_bytes):
-        blocks = list(decoder.blocks(capture_object(data, key, version), chunks))
-    rows = [row for block in blocks for row in block.records.to_pylist()]
-    rejects = [reject for block in blocks for reject in block.rejects]
-    return Outcome(
-        sorted(rows, key=lambda row: (row["_position"], row["scoring_id"])),
-        sorted(rejects, key=lambda r: (r.position, r.row or 0, r.reason)),
-        sum(block.read for block in blocks),
-        sum(block.filtered for block in blocks),
-    )
+ENDLESS = 50 << 20
+FUZZED = 40
+MOST_MEMORY = 48 << 20
+Object = tuple[CaptureObject, bytes]
 
 
 class EngineContract:
     """Inherit, say what the engine's objects look like, and pytest does the rest."""
 
+    named_rows: ClassVar[bool] = True
+    """Whether records have ids of their own, so that where they stand does not matter."""
+
+    json_lines: ClassVar[bool] = True
+    """Whether an object that looks like JSON lines is read as such; not so where a key says what it is."""
+
     def subscription(self) -> Subscription:
         raise NotImplementedError
 
     def objects(self) -> Sequence[bytes]:
-        """Well-formed NDJSON objects of the engine, several records each, every event id given once."""
+        """Well-formed objects of the engine, several records each, every event id given once."""
         raise NotImplementedError
 
-    def test_every_record_loads(self) -> None:
-        for data in self.objects():
-            found = outcome(self.subscription(), data)
-            assert found.rows
-            assert not found.rejects
+    def key(self, number: int) -> str:
+        """Key of an object, for engines that look at it."""
+        return f"logs/part-{number}.json"
 
-    def test_conservation(self) -> None:
-        for data in self.objects():
-            for mutant in (data, data[: len(data) // 2], data.replace(b":", b";", 7), data[::-1], data * 2):
-                found = outcome(self.subscription(), mutant)
-                assert found.balanced
-                assert found.read
+    def test_every_record_loads(self) -> None:
+        found = self.all()
+        assert found.rows
+        assert not found.rejects
+        assert not found.pending
+
+    def test_nothing_is_lost(self) -> None:
+        for item, data in self.items():
+            for changed in broken(data):
+                self.account(changed, self.one(item, changed))
 
     def test_idempotence(self) -> None:
-        for data in self.objects():
-            assert outcome(self.subscription(), data) == outcome(self.subscription(), data)
+        assert self.all() == self.all()
 
     def test_one_decoder_for_many_objects(self) -> None:
-        decoder = Decoder(self.subscription())
-        for data in (*self.objects(), *reversed(self.objects())):
-            assert outcome(decoder, data) == outcome(self.subscription(), data)
+        decoder, items = Decoder(self.subscription()), self.items()
+        for item, data in (*items, *reversed(items)):
+            assert together(decoder, [(item, data)]) == self.one(item, data)
 
     def test_ids_are_stable_and_distinct(self) -> None:
-        ids = [
-            row["_record_id"] for data in self.objects() for row in outcome(self.subscription(), data).rows
-        ]
+        ids = [row["_record_id"] for row in self.all().rows]
         assert len(set(ids)) == len(ids)
-        assert ids == [
-            row["_record_id"]
-            for data in self.objects()
-            for row in outcome(self.subscription(), data, version="v2").rows
-        ]
+        if self.named_rows:
+            assert ids == [row["_record_id"] for row in self.all(version="v2").rows]
 
     def test_order_of_records_does_not_matter(self) -> None:
-        for data in self.objects():
-            lines = data.splitlines()
-            turned = outcome(self.subscription(), b"\n".join(reversed(lines)))
-            for row in turned.rows:
-                row["_position"] = len(lines) - 1 - row["_position"]
-            key = lambda row: row["scoring_id"]  # noqa: E731
-            straight = outcome(self.subscription(), data)
-            assert sorted(turned.rows, key=key) == sorted(straight.rows, key=key)
+        for item, data in self.items() if self.named_rows else ():
+            if is_lines(data):
+                turned = self.one(item, b"\n".join(reversed(data.splitlines())))
+                assert unplaced(turned) == unplaced(self.one(item, data))
+
+    def test_order_of_objects_does_not_matter(self) -> None:
+        items = self.items()
+        expected = unplaced(self.all())
+        for order in (items[::-1], items[1:] + items[:1]):
+            assert unplaced(together(self.subscription(), order)) == expected
+
+    def test_halves_pair_across_objects(self) -> None:
+        """However the records of an object are spread over two, in whichever order they are read."""
+        for item, data in self.items() if self.named_rows else ():
+            if is_lines(data):
+                parts = [b"\n".join(data.splitlines()[start::2]) for start in (0, 1)]
+                two = [(capture_object(part, f"{n}/{item.key}"), part) for n, part in enumerate(parts)]
+                expected = unplaced(self.one(item, data))
+                for order in (two, two[::-1]):
+                    assert unplaced(together(self.subscription(), order)) == expected
+
+    def test_a_missing_half_waits(self) -> None:
+        items = self.items()
+        whole = self.all()
+        for left_out in range(len(items)):
+            found = together(self.subscription(), items[:left_out] + items[left_out + 1 :])
+            alone = sum(1 for number, _ in whole.halves if number != left_out)
+            assert len(found.halves) == alone
+            assert found.pending <= alone
+            assert not found.rejects
+
+    def test_an_object_that_grows_is_read_on(self) -> None:
+        decoder = Decoder(self.subscription())
+        for item, data in self.items():
+            if decoder.engine.appends(item):
+                expected = self.one(item, data)
+                for cut in (1, len(data) // 3, len(data) // 2, len(data) - 1):
+                    assert grown(decoder, item, data, cut) == [
+                        {**row, "_object_id": 0} for row in expected.rows
+                    ]
 
     def test_paths_blocks_and_chunks_agree(self) -> None:
-        for data in self.objects():
-            expected = outcome(self.subscription(), data)
+        for item, data in self.items():
+            expected = self.one(item, data)
             for path in Path:
                 for block_bytes, chunk_bytes in ((BLOCK_BYTES, 1 << 20), (64, 13), (1000, 7)):
-                    found = outcome(
-                        self.subscription(), data, path, block_bytes=block_bytes, chunk_bytes=chunk_bytes
-                    )
-                    assert found == expected
+                    with decoding(path, block_bytes):
+                        assert together(self.subscription(), [(item, data)], chunk_bytes) == expected
 
     def test_hostile_input_is_rejected_not_raised(self) -> None:
-        for data in self.objects():
-            whole = outcome(self.subscription(), data)
+        for item, data in self.items():
+            whole = self.one(item, data)
             for hostile in HOSTILE:
-                assert outcome(self.subscription(), hostile).balanced
-                if b"\n" not in hostile.strip() and hostile[:1] not in (b"\x1f", b"\x28"):
-                    among = outcome(self.subscription(), data.rstrip(b"\n") + b"\n" + hostile)
-                    assert among.balanced
-                    assert among.rows[: len(whole.rows)] == whole.rows
+                self.account(hostile, self.one(item, hostile))
+                if is_lines(data) and b"\n" not in hostile.strip() and hostile[:1] not in (b"\x1f", b"\x28"):
+                    among = data.rstrip(b"\n") + b"\n" + hostile
+                    found = self.one(item, among)
+                    self.account(among, found)
+                    assert found.rows[: len(whole.rows)] == whole.rows
+
+    def test_a_line_without_end_takes_no_memory(self) -> None:
+        decoder, item = Decoder(self.subscription()), self.items()[0][0]
+        tracemalloc.start()
+        try:
+            blocks = list(decoder.blocks(item, endless_line(ENDLESS)))
+            assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+        finally:
+            tracemalloc.stop()
+        rejects = [reject for block in blocks for reject in block.rejects]
+        assert rejects
+        assert all(len(reject.raw) < MOST_MEMORY for reject in rejects)
+
+    @settings(
+        max_examples=FUZZED,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def test_fuzzing(self, draws: Any) -> None:
+        """Whatever the bytes: no exception, no record lost, no memory without bound."""
+        item, data = draws.draw(st.sampled_from([(item, data) for item, data in self.items()]))
+        changed = draws.draw(mutations(data))
+        tracemalloc.start()
+        try:
+            self.account(changed, self.one(item, changed))
+            assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+        finally:
+            tracemalloc.stop()
+
+    def account(self, data: bytes, found: Outcome) -> None:
+        """Nothing of an object is lost."""
+        assert found.balanced
+        if self.json_lines and is_lines(data):
+            accounted(data, found)
+
+    def items(self, version: str = "v1") -> list[Object]:
+        """The objects with their keys."""
+        return [
+            (capture_object(data, self.key(number), version), data)
+            for number, data in enumerate(self.objects())
+        ]
+
+    def all(self, version: str = "v1") -> Outcome:
+        """All objects decoded together."""
+        return together(self.subscription(), self.items(version))
+
+    def one(self, item: CaptureObject, data: bytes) -> Outcome:
+        """One object decoded by itself."""
+        return together(self.subscription(), [(item, data)])
+
+
+def accounted(data: bytes, found: Outcome) -> None:
+    """Every line of an object of JSON lines is a row, a reject, a half, or was left out on purpose."""
+    told = {row["_position"] for row in found.rows} | {reject.position for reject in found.rejects}
+    told |= {position for _, position in found.halves}
+    lines = {i for i, line in enumerate(data.split(b"\n")) if line.strip()}
+    lost = lines - told
+    cut_off = {reject.position for reject in found.rejects if reject.reason is Reason.TRUNCATED_OBJECT}
+    assert len(lost) <= found.filtered or cut_off, f"lines {sorted(lost)[:5]} are lost"
+
+
+def unplaced(found: Outcome) -> list[dict[str, Any]]:
+    """The rows by their ids, wherever they stood."""
+    rows = [{**row, "_position": 0} for row in found.rows]
+    return sorted(rows, key=lambda row: str(row["scoring_id"]))
+
+
+def grown(decoder: Decoder, item: CaptureObject, data: bytes, cut: int) -> list[dict[str, Any]]:
+    """Rows of an object that was read when it had ``cut`` bytes, and once more when it was whole."""
+    extent, rows = None, []
+    for size in (cut, len(data)):
+        growing = GrowingObject(extent, size == len(data), decoder.logs.max_record_bytes)
+        first, chunks = growing.read(iter([data[growing.start : size]]))
+        for block in decoder.blocks(item, chunks, first):
+            assert not block.rejects
+            rows += block.records.to_pylist()
+        extent = growing.extent
+    return sorted(rows, key=lambda row: (row["_position"], row["scoring_id"]))

@@ -1,4 +1,4 @@
-"""The demo's scoring logs: three days of two models, with defects planted, always the same.
+"""The demo's scoring logs: three days of two models on four engines, with defects planted, always the same.
 
 ``python -m paylog.testing.demo_logs`` writes them to the store of connection ``paylog_logs``.
 """
@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from paylog.connections import resolve
+from paylog.testing.collector_logs import CollectorLog
+from paylog.testing.inference_logs import KServeLog, Protocol
 from paylog.testing.scored_model import CHURN, CREDIT_RISK
 from paylog.testing.scoring_logs import CaptureLog, Defect, Expected, PayloadLog, ScoringLog
 
@@ -26,6 +28,10 @@ _DEFECTS = {
     Defect.ROW_COUNT_MISMATCH: 2,
     Defect.DUPLICATE: 8,
 }
+
+
+# In halves a record that is repeated counts twice, and each object would hold one: no duplicates there.
+_DEFECTS_OF_HALVES = {Defect.TYPE_MISMATCH: 3, Defect.ROW_COUNT_MISMATCH: 2}
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,12 @@ def demo_logs() -> Iterator[DayOfLogs]:
         churn = CaptureLog(model=CHURN, records=2_000, seed=100 + seed, **shape)
         yield DayOfLogs("credit-risk", "credit-risk/", day, credit)
         yield DayOfLogs("churn", "churn-xgb/AllTraffic/", day, churn)
+        shape |= {"defects": _DEFECTS_OF_HALVES}
+        azure = CollectorLog(model=CREDIT_RISK, records=800, seed=200 + seed, **shape)
+        yield DayOfLogs("credit-risk-azure", "modelDataCollector/credit/blue/", day, azure)
+        shape |= {"objects_count": 8, "apart": True, "protocol": Protocol.V2}
+        kserve = KServeLog(model=CHURN, records=600, seed=300 + seed, **shape)
+        yield DayOfLogs("churn-kserve", "default/churn/predictor/logs/", day, kserve)
 
 
 def write_demo_logs(client: Any) -> tuple[int, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 
 _BUFFER = 1 << 16
 
@@ -37,7 +39,7 @@ class S3Gateway:
         self.authorise = authorise
         self.requests: list[Request] = []
         self._failures: deque[tuple[int, str]] = deque()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -63,6 +65,10 @@ class S3Gateway:
             return 403, "AccessDenied"
         return None
 
+    def address_of(self, path: str) -> str:
+        """Path and query that the upstream gets for those of a request."""
+        return path
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -75,6 +81,13 @@ class S3Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news here."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 def _handler(gateway: S3Gateway) -> type[BaseHTTPRequestHandler]:
@@ -108,7 +121,8 @@ def _handler(gateway: S3Gateway) -> type[BaseHTTPRequestHandler]:
         def _forward(self, body: bytes) -> None:
             upstream = http.client.HTTPConnection(*gateway.upstream)
             try:
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                address = gateway.address_of(self.path)
+                upstream.putrequest(self.command, address, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():  # with the Host that was signed
                     upstream.putheader(name, value)
                 upstream.endheaders(body or None)

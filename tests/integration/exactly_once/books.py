@@ -15,7 +15,8 @@ from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
 
 Rows = list[tuple[Any, ...]]
-_BY_ORDER_OF_LOADING = ("_object_id", "_position")
+_IDS = ("_object_id", "_partner_id")
+_BY_ORDER_OF_LOADING = ("_object_id", "_position", "_partner_id", "_partner_position")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def books(subscription: Subscription) -> Books:
     schema, table = subscription.data_mart.schema_name, f"Payload_{subscription.id}"
     objects, quarantine = quoted(schema, "paylog_object"), quoted(schema, "paylog_quarantine")
     mine = f"o.subscription_id = '{subscription.id}'"
-    columns = [column.name for column in subscription.model_schema.columns if column.name != "_object_id"]
+    columns = [column.name for column in subscription.model_schema.columns if column.name not in _IDS]
     chosen = ", ".join(f"p.{quoted(name)}" for name in columns)
     rows = ask(
         f"SELECT {chosen}, o.uri, o.version FROM {quoted(schema, table)} p "
@@ -83,24 +84,28 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
     schema = subscription.data_mart.schema_name
     payload = quoted(schema, f"Payload_{subscription.id}")
     objects, receipts = quoted(schema, "paylog_object"), quoted(schema, "paylog_receipt")
-    quarantine = quoted(schema, "paylog_quarantine")
+    quarantine, pending = quoted(schema, "paylog_quarantine"), quoted(schema, "paylog_pending")
     mine = f"o.subscription_id = '{subscription.id}'"
-    names = ("read", "loaded", "duplicate", "rejected", "filtered")
+    names = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
     counted = ", ".join(f"r.{name}" for name in names)
     return {
         "ledger entries that do not balance": (
-            f"SELECT uri FROM {objects} o WHERE {mine} AND read <> loaded + duplicate + rejected + filtered"
+            f"SELECT uri FROM {objects} o WHERE {mine} "
+            "AND read <> loaded + duplicate + rejected + filtered + pending"
         ),
         "entries whose rows are not in the table": (
             f"SELECT uri, version, o.state, loaded, n FROM {objects} o LEFT JOIN "
             f"(SELECT _object_id, count(*) n FROM {payload} GROUP BY 1) p ON p._object_id = o.object_id "
-            f"WHERE {mine} AND coalesce(n, 0) <> CASE state WHEN 'superseded' THEN 0 ELSE loaded END"
+            f"WHERE {mine} AND coalesce(n, 0) <> CASE state WHEN 'superseded' THEN 0 ELSE loaded - freed END"
         ),
         "entries whose rejects are not in quarantine": (
             f"SELECT uri, version, o.state, rejected, n FROM {objects} o LEFT JOIN "
-            f"(SELECT object_id, sum(rows) n FROM {quarantine} GROUP BY 1) q USING (object_id) "
-            f"WHERE {mine} AND coalesce(n, 0) <> CASE state WHEN 'superseded' THEN 0 ELSE rejected END"
+            f"(SELECT object_id, sum(rows) n FROM {quarantine} "
+            "WHERE reason <> 'UNPAIRED' OR partner_id IS NOT NULL GROUP BY 1) q "
+            "USING (object_id) "
+            f"WHERE {mine} AND coalesce(n, 0) <> "
+            "CASE state WHEN 'superseded' THEN 0 ELSE rejected - freed_rejects END"
         ),
         "rows of objects that are not live": (
             f"SELECT p._object_id FROM {payload} p LEFT JOIN {objects} o ON o.object_id = p._object_id "
@@ -112,8 +117,25 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
         ),
         "receipts that are not the sum of their entries": (
             f"SELECT r.receipt_id FROM {receipts} r WHERE r.subscription_id = '{subscription.id}' "
-            f"AND r.state = 'committed' AND (r.objects, {counted}) <> "
+            f"AND r.state = 'committed' AND r.batch_id <> 'unpaired' AND (r.objects, {counted}) <> "
             f"(SELECT count(*), {sums} FROM {objects} o WHERE o.receipt_id = r.receipt_id)"
+        ),
+        "rejects of pairs whose partner is not live": (
+            f"SELECT quarantine_id FROM {quarantine} q JOIN {objects} p ON p.object_id = q.partner_id "
+            f"WHERE q.subscription_id = '{subscription.id}' AND p.state = 'superseded'"
+        ),
+        "rows of pairs whose partner is not live": (
+            f"SELECT scoring_id FROM {payload} r JOIN {objects} p ON p.object_id = r._partner_id "
+            "WHERE p.state = 'superseded'"
+        ),
+        "waiting halves that the receipts do not account for": (
+            f"SELECT waiting, accounted FROM (SELECT count(*) waiting FROM {pending} o WHERE {mine}), "
+            f"(SELECT coalesce(sum(pending - settled), 0) accounted FROM {receipts} o WHERE {mine} "
+            "AND state = 'committed') WHERE waiting <> accounted"
+        ),
+        "waiting halves of objects that are not live": (
+            f"SELECT w.position FROM {pending} w JOIN {objects} o USING (object_id) "
+            f"WHERE {mine} AND o.state = 'superseded'"
         ),
         "entries of receipts that were not committed": (
             f"SELECT o.uri FROM {objects} o LEFT JOIN {receipts} r ON r.receipt_id = o.receipt_id "

@@ -27,18 +27,19 @@ def hours(first: int, end: int) -> Window:
 
 def credit(name: str = "credit", **sections: Any) -> Subscription:
     """The custom engine's model; sections are added to or put in place of the usual ones."""
-    return _subscription(name, "custom_machine_learning", CREDIT_RISK, "string", {}, sections)
+    return subscription_of(name, "custom_machine_learning", CREDIT_RISK, "string", {}, sections)
 
 
 def churn(name: str = "churn", **sections: Any) -> Subscription:
     """The model on SageMaker."""
     mapping = {"response": {"predicted_label": "prediction", "score": "P(1)"}}
-    return _subscription(name, "amazon_sagemaker", CHURN, "integer", mapping, sections)
+    return subscription_of(name, "amazon_sagemaker", CHURN, "integer", mapping, sections)
 
 
-def _subscription(
+def subscription_of(
     name: str, provider: str, model: Model, label: str, mapping: dict[str, Any], sections: dict[str, Any]
 ) -> Subscription:
+    """A subscription to ``model``, whose sections are added to or replaced."""
     features = [{"name": f.name, "type": str(f.type), "required": True} for f in model.features]
     outputs = [
         {"name": "prediction", "type": label, "role": "prediction"},

@@ -1,0 +1,188 @@
+"""Rows that two objects made together: what becomes of one half when the other's object is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, any_, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
+from sqlalchemy.sql import cast
+
+from paylog.data_mart.control_tables import objects, partners, quarantine
+from paylog.data_mart.payload_table import KEY, PayloadTable
+from paylog.data_mart.session import quoted, raw, run
+
+_FREED_HALVES = quoted("pg_temp", "paylog_freed_half")
+_KEY = ", ".join(map(quoted, KEY))
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Halves of one object whose other halves are superseded: they are wanted again.
+
+    :param replaced: the superseded object.
+    :param positions: of the halves in their object.
+    """
+
+    object_id: int
+    uri: str
+    version: str
+    replaced: int
+    positions: npt.NDArray[np.int64]
+
+
+def link(connection: Connection, links: Mapping[tuple[int, int], Span | None]) -> None:
+    """Note which objects' rows hold halves of an earlier batch's: (partner, object) → time they span."""
+    if not links:
+        return
+    statement = insert(partners)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["partner_id", "object_id"],
+        set_={
+            "min_scoring_timestamp": func.least(partners.c.min_scoring_timestamp, new.min_scoring_timestamp),
+            "max_scoring_timestamp": func.greatest(
+                partners.c.max_scoring_timestamp, new.max_scoring_timestamp
+            ),
+        },
+    )
+    rows = [
+        {
+            "partner_id": partner,
+            "object_id": owner,
+            "min_scoring_timestamp": span and span[0],
+            "max_scoring_timestamp": span and span[1],
+        }
+        for (partner, owner), span in sorted(links.items())
+    ]
+    connection.execute(statement, rows)
+
+
+def exist(connection: Connection, object_ids: Sequence[int]) -> bool:
+    """Whether other objects' rows hold halves of these."""
+    query = select(partners.c.partner_id).where(
+        partners.c.partner_id == any_(cast(list(object_ids), ARRAY(BIGINT)))
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def unlink(connection: Connection, object_id: int) -> Span | None:
+    """Forget an object's links; the time that other objects' rows with its halves span."""
+    connection.execute(partners.delete().where(partners.c.object_id == object_id))
+    gone = connection.execute(
+        partners.delete()
+        .where(partners.c.partner_id == object_id)
+        .returning(partners.c.min_scoring_timestamp, partners.c.max_scoring_timestamp)
+    ).all()
+    spans = [(row[0], row[1]) for row in gone if row[0] is not None]
+    if not spans:
+        return None
+    return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def free_rejects(connection: Connection, schema: str, object_id: int) -> None:
+    """Delete an object's rejects and those of pairs with its halves, whose other halves are freed."""
+    _prepare(connection)
+    _run(
+        connection,
+        f"WITH gone AS (DELETE FROM {_name(schema, quarantine.name)} WHERE object_id = %(id)s "
+        "OR partner_id = %(id)s RETURNING object_id AS _object_id, position AS _position, "
+        "partner_id AS _partner_id, partner_position AS _partner_position, rows), "
+        f"{_freeing()} {_noting(schema, 'freed_rejects', 'sum(rows)')}",
+        object_id,
+    )
+
+
+def free_rows(connection: Connection, table: PayloadTable, object_id: int, span: Span) -> None:
+    """Delete an object's rows and those of pairs with its halves; note keys and freed halves."""
+    _prepare(connection)
+    _run(
+        connection,
+        f"WITH gone AS (DELETE FROM {_name(table.schema, table.name)} "
+        "WHERE scoring_timestamp BETWEEN %(first)s AND %(last)s "
+        f"AND (_object_id = %(id)s OR _partner_id = %(id)s) RETURNING {_KEY}, _object_id, _position, "
+        "_partner_id, _partner_position), "
+        f"keys AS (INSERT INTO pg_temp.paylog_freed SELECT {_KEY} FROM gone), "
+        f"{_freeing()} {_noting(table.schema, 'freed', 'count(*)')}",
+        object_id,
+        span,
+    )
+
+
+def freed(connection: Connection) -> list[Freed]:
+    """The halves that superseded objects left behind, of objects that stand."""
+    if run(connection, "SELECT to_regclass('pg_temp.paylog_freed_half')").fetchone() == (None,):
+        return []
+    replaced = run(
+        connection,
+        "SELECT object_id, min(replaced), array_agg(DISTINCT position) "
+        f"FROM {_FREED_HALVES} GROUP BY object_id",
+    ).fetchall()
+    by_id = {row[0]: row for row in replaced}
+    if not by_id:
+        return []
+    query = select(objects.c.object_id, objects.c.uri, objects.c.version).where(
+        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state != "superseded"
+    )
+    return [
+        Freed(row.object_id, row.uri, row.version, by_id[row.object_id][1], np.array(by_id[row.object_id][2]))
+        for row in connection.execute(query.order_by(objects.c.uri))
+    ]
+
+
+def read_later(connection: Connection, uri: str, subscription_id: str) -> None:
+    """Have an object read again as a whole: it changed, and halves of it are wanted again."""
+    connection.execute(
+        objects.update()
+        .where(
+            objects.c.subscription_id == subscription_id,
+            objects.c.uri == uri,
+            objects.c.state.in_(("loaded", "partial")),
+        )
+        .values(state="stale")
+    )
+
+
+def _prepare(connection: Connection) -> None:
+    run(
+        connection,
+        "CREATE TEMP TABLE IF NOT EXISTS paylog_freed_half "
+        "(replaced bigint, object_id bigint, position bigint) ON COMMIT DROP",
+    )
+
+
+def _freeing() -> str:
+    """The half that stays of each pair in ``gone``."""
+    other = (
+        f"CASE WHEN _object_id = %(id)s THEN _partner_{name} ELSE _{own} END"
+        for name, own in (("id", "object_id"), ("position", "position"))
+    )
+    return (
+        f"halves AS (INSERT INTO {_FREED_HALVES} SELECT DISTINCT %(id)s, {', '.join(other)} "
+        "FROM gone WHERE _partner_id <> _object_id)"
+    )
+
+
+def _noting(schema: str, column: str, rows: str) -> str:
+    """Note what is in ``gone`` in the entries of other objects."""
+    return (
+        f"UPDATE {_name(schema, objects.name)} o SET {column} = o.{column} + g.rows "
+        f"FROM (SELECT _object_id, {rows} AS rows FROM gone WHERE _object_id <> %(id)s GROUP BY 1) g "
+        "WHERE o.object_id = g._object_id"
+    )
+
+
+def _name(schema: str, name: str) -> str:
+    """A quoted name for a statement with parameters."""
+    return quoted(schema, name).replace("%", "%%")
+
+
+def _run(connection: Connection, statement: str, object_id: int, span: Span | None = None) -> None:
+    first, last = span or (None, None)
+    values = {"id": object_id} | ({"first": first, "last": last} if span else {})
+    raw(connection).execute(statement.encode(), values)

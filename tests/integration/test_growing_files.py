@@ -1,0 +1,74 @@
+"""Files in a folder that something still writes to: read on from run to run, never the unfinished line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exactly_once.books import ask, assert_balanced
+from exactly_once.runs import run
+from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, subscription_of
+
+from paylog.connections import Connection, use_resolver
+from paylog.data_mart.session import quoted
+from paylog.subscription import Subscription
+from paylog.testing.scored_model import CREDIT_RISK
+from paylog.testing.table_logs import FileFormat, FlatLog
+
+COLUMNS = (
+    *(feature.name for feature in CREDIT_RISK.features),
+    *("prediction", "probability", "scoring_id", "scoring_timestamp"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LogFolder:
+    return LogFolder(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
+    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
+    yield
+    use_resolver(None)
+
+
+def files() -> Subscription:
+    sections = {"logs": {"layout": "", "columns": list(COLUMNS)}, "error_budget": {"share": 0.0}}
+    return subscription_of("flat", "files", CREDIT_RISK, "string", {}, sections)
+
+
+def log(**settings: object) -> FlatLog:
+    return FlatLog(model=CREDIT_RISK, start=DAY.start, end=DAY.end, records=40, layout="", **settings)  # type: ignore[arg-type]
+
+
+def loaded(subscription: Subscription) -> list[tuple[str, int]]:
+    """Scoring id and line of every row."""
+    assert_balanced(subscription)
+    table = quoted(subscription.data_mart.schema_name, f"Payload_{subscription.id}")
+    return ask(f"SELECT scoring_id, _position FROM {table} ORDER BY _position")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"format": FileFormat.NDJSON},
+        {"format": FileFormat.CSV},
+        {"format": FileFormat.CSV, "header": False},
+    ],
+)
+def test_a_file_grows_between_runs(folder: LogFolder, kind: dict[str, object]) -> None:
+    subscription, (one,) = files(), log(**kind).objects()
+    first = int(kind == {"format": FileFormat.CSV})
+    ids = [row["scoring_id"] for row in log(**kind).truth()]
+    path = folder.root / one.key
+    ends = [i + 1 for i, byte in enumerate(one.data) if byte == ord("\n")]
+    for size in (ends[9], ends[14] + 30, ends[14] + 50, ends[25] - 1, len(one.data), len(one.data)):
+        path.write_bytes(one.data[:size])
+        run(subscription)
+        whole = one.data[:size].count(b"\n") - first
+        if kind["format"] is FileFormat.NDJSON and size == ends[25] - 1:
+            whole += 1  # an object without its line end is whole nevertheless
+        assert loaded(subscription) == [(name, n + first) for n, name in enumerate(ids[:whole])]
+    assert len(loaded(subscription)) == len(ids) == 40
