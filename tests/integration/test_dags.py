@@ -194,7 +194,7 @@ def test_another_providers_own_form_is_left_to_it(monkeypatch) -> None:
 
     monkeypatch.setattr(connection_types, "_installed", lambda provider: provider.endswith("-amazon"))
     kinds = [kind["connection-type"] for kind in connection_types.connection_types()]
-    assert kinds == ["ibm_cos", "paylog_folder", "wasb", "google_cloud_platform"]
+    assert kinds == ["ibm_cos", "ibm_db2", "paylog_folder", "wasb", "google_cloud_platform"]
 
 
 def test_a_password_field_is_declared_as_one() -> None:

@@ -21,6 +21,8 @@ from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart.pair_load import PairLoad
 from paylog.errors import Reason, UnbalancedReceipt
+from paylog.layout import Window
+from paylog.records import Block
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
@@ -96,6 +98,42 @@ def test_one_half_a_run_late(folder: LogFolder, owner: Subscription) -> None:
     assert (second.settled, second.waiting) == (30, 6)
     assert "30 halves of pairs settled, 6 wait" in second.as_text()
     assert paired_books(owner) == clean(owner)
+
+
+class _Judge:
+    """Counts what a load shows to the judgement."""
+
+    profile_id = 0
+
+    def __init__(self) -> None:
+        self.open = self.kept = 0
+
+    def add(self, block: Block) -> None:
+        self.open += block.records.num_rows
+
+    def keep(self) -> None:
+        self.kept, self.open = self.kept + self.open, 0
+
+    def drop(self) -> None:
+        self.open = 0
+
+    def findings(self) -> list[Any]:
+        return []
+
+    def refuse(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("windows", [[DAY], [hours(0, 12), DAY]])
+def test_rows_of_pairs_are_held_against_the_training_data(
+    folder: LogFolder, owner: Subscription, windows: list[Window], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = _Judge()
+    monkeypatch.setattr(pipeline, "judge", lambda *_: judge)
+    folder.write(inputs(0), CALLS.of(INPUTS, *ALL))
+    folder.write(outputs(12), CALLS.of(OUTPUTS, *ALL))
+    loaded = sum(run(owner, window).counts.loaded for window in windows)
+    assert (judge.kept, judge.open) == (loaded, 0)
+    assert loaded == len(paired_books(owner).rows) > 0
 
 
 def test_pairs_of_one_batch_never_wait(folder: LogFolder, owner: Subscription) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from credit_training import PURPOSES, block, credit_profile, people, subscription
 
@@ -155,6 +156,15 @@ def test_blocks_and_objects_of_any_size_count_the_same(profiled: Profile) -> Non
                 held.keep()
         held.keep()
         assert held.findings() == one
+
+
+def test_few_rows_that_wait_do_not_hold_the_memory_of_many(profiled: Profile) -> None:
+    held, whole = judge(profiled), block(people(20_000, 2))
+    before = pa.total_allocated_bytes()
+    held.add(Block(whole.records.slice(5, 10)))
+    held.keep()
+    del whole
+    assert pa.total_allocated_bytes() < before
 
 
 def test_a_shut_gate_refuses_errors_only(profiled: Profile) -> None:

@@ -86,7 +86,7 @@ class PayloadJudge:
             if reject.reason is Reason.TYPE_MISMATCH and reject.column in self._tallies:
                 self._open_misfits[reject.column] += reject.rows
         if block.records.num_rows:
-            self._open.append(block.records)
+            self._open.append(_by_itself(block.records))
             self._open_rows += block.records.num_rows
         if self._open_rows >= COUNTED_ROWS:
             self._count(self._open, tentative=True)
@@ -164,6 +164,13 @@ class PayloadJudge:
         if apart > limits.distance:
             shift = PayloadCode.DISTRIBUTION_SHIFT
             yield PayloadFinding(shift, limits.severity, name, None, judged, apart, limits.distance)
+
+
+def _by_itself(records: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without the rest of the memory that they lie in: few of them may wait for long."""
+    if records.get_total_buffer_size() <= 2 * records.nbytes:
+        return records
+    return records.take(pa.array(range(records.num_rows)))
 
 
 def _tallies(judgement: Judgement, profile: Profile, schema: ModelSchema) -> Iterator[tuple[str, Tally]]:
