@@ -192,7 +192,8 @@ def section(rates: Sequence[Rate]) -> str:
         lines.append(f"| {one.lane.name} | {one.records:,.0f} | {sizes} | {share:.0%} | {said} |")
     head = (
         f"{RECORDS:,} records of one row, 20 features; records in a second of CPU, one process: stored bytes "
-        f"to normalized Arrow blocks, halves paired; best of {ROUNDS} rounds. `python -m benchmarks.engine_rates`"
+        f"to normalized Arrow blocks, halves paired; best of {ROUNDS} rounds. "
+        "`python -m benchmarks.engine_rates`"
     )
     return "\n\n".join([TITLE, head, "\n".join(lines)]) + "\n"
 
