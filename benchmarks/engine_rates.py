@@ -110,7 +110,7 @@ LANES = (
         KServeLog,
         {"apart": True, "protocol": Protocol.V2},
         {"response": _TENSORS},
-        f"{_APART}; 4 kB of base64 a row",
+        f"{_APART}; 3 kB of base64 a row",
     ),
     Lane(
         "KServe, CloudEvents",
@@ -191,8 +191,9 @@ def section(rates: Sequence[Rate]) -> str:
         sizes = f"{one.bytes / one.seconds / 1e6:,.0f} | {one.bytes / one.rows / 1e3:.1f}"
         lines.append(f"| {one.lane.name} | {one.records:,.0f} | {sizes} | {share:.0%} | {said} |")
     head = (
-        f"{RECORDS:,} records of one row, 20 features, a second of CPU: stored bytes to normalized Arrow "
-        f"blocks, halves paired; best of {ROUNDS} rounds. `python -m benchmarks.engine_rates`"
+        f"{RECORDS:,} records of one row, 20 features; records in a second of CPU, one process: stored bytes "
+        f"to normalized Arrow blocks, halves paired; best of {ROUNDS} rounds. "
+        "`python -m benchmarks.engine_rates`"
     )
     return "\n\n".join([TITLE, head, "\n".join(lines)]) + "\n"
 

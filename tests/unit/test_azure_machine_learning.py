@@ -174,3 +174,12 @@ def test_v1_rows_without_a_correlation_id_are_rejects_and_other_designations_fil
     assert [reject.reason for reject in found.rejects] == [Reason.MALFORMED_RECORD]
     key, data = v1("inputs", f"41,clerk,u-1,{V1_TIME},1")
     assert decoded((key.replace("inputs", "labels"), data)).filtered == 1
+
+
+def test_a_record_without_an_id_keeps_its_identity_while_its_blob_grows() -> None:
+    nameless = collected(BOTH, [{**ROW, **SAID}], "", TIME, correlationid=None, xrequestid=None)
+    line = json.dumps(nameless).encode() + b"\n"
+    decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
+    before = paired(decoder, [(capture_object(line, "a.jsonl", "v1"), line)]).rows
+    after = paired(decoder, [(capture_object(line * 2, "a.jsonl", "v2"), line * 2)]).rows
+    assert before[0]["_record_id"] == after[0]["_record_id"] != after[1]["_record_id"]
