@@ -51,9 +51,13 @@ HOSTILE = (
 
 
 class Path(StrEnum):
-    """The three ways through decode. They must agree on every input."""
+    """The ways through decode. They must agree on every input.
+
+    ``SCANNED`` is ``NATIVE`` for records whose columns ``paylog.regular`` does not cover.
+    """
 
     NATIVE = "native"
+    SCANNED = "scanned"
     BULK = "bulk"
     SINGLE = "single"
 
@@ -131,7 +135,9 @@ def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
         stack.enter_context(
             patch("paylog.decode.record_blocks", partial(record_blocks, block_bytes=block_bytes))
         )
-        if path is not Path.NATIVE:
+        if path is Path.SCANNED:
+            stack.enter_context(patch.object(Normalizer, "regular_columns", lambda *_: None))
+        elif path is not Path.NATIVE:
             stack.enter_context(patch("paylog.decode.library", lambda: None))
         if path is Path.SINGLE:
             stack.enter_context(patch.object(Normalizer, "_bulk", irregular))
