@@ -15,6 +15,8 @@
         ├── MissingExtra          an optional dependency is not installed
         ├── SchemaMismatch        the payload table and the model schema disagree
         ├── ErrorBudgetExceeded   too many rejects: the whole batch was rolled back
+        ├── PayloadRefused        a batch is not like the training data, and its gate is shut
+        ├── RequirementUnmet      what the subscription requires before loading is not in order
         └── UnbalancedReceipt     rows went missing: a defect in paylog, the batch was rolled back
 
 No message may hold a payload value.
@@ -96,6 +98,14 @@ class DeliveryFailed(StopError):
 
 class ErrorBudgetExceeded(StopError):
     """More records were rejected than the subscription allows; nothing of the batch was kept."""
+
+
+class PayloadRefused(StopError):
+    """A batch is not like the training data, and the subscription's gate is shut; nothing of it was kept."""
+
+
+class RequirementUnmet(StopError):
+    """What the subscription requires before it loads anything is not in order."""
 
 
 class UnbalancedReceipt(StopError):

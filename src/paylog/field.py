@@ -35,10 +35,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One declared field. ``required`` rejects a null; ``categories`` is informative."""
+    """One declared field. ``required`` rejects a null; ``categorical`` and ``categories`` are informative.
+
+    :param sensitive: no value of it, not even a category's name, goes into a finding.
+    """
 
     name: str
     type: FieldType
     role: Role = Role.FEATURE
     required: bool = False
     categorical: bool = False
+    categories: tuple[str, ...] = ()
+    sensitive: bool = False

@@ -9,6 +9,7 @@ reconcile  the receipts against the store's own counts; the watermark
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from paylog.errors import (
     DeliveryFailed,
     ObjectChanged,
     ObjectNotFound,
+    RetriableError,
     UnbalancedReceipt,
 )
 from paylog.layout import Layout, Window
@@ -28,9 +30,10 @@ from paylog.records import CaptureObject, Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
 from paylog.storage.read_ahead import ReadAhead
+from paylog.training_status import TrainingStatus, judge, require
 
 if TYPE_CHECKING:
-    from paylog.data_mart import DataMart
+    from paylog.data_mart import DataMart, StoredCheck
     from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.data_mart.load import Load
     from paylog.decode import Decoder
@@ -43,6 +46,7 @@ __all__ = [
     "Progress",
     "RunReceipt",
     "Window",
+    "check_training_data",
     "deliver",
     "due_window",
     "ingest",
@@ -109,10 +113,32 @@ def due_window(subscription: Subscription, end: datetime | None = None) -> Windo
 
 
 def prepare(subscription: Subscription) -> None:
-    """Create or migrate what the data mart needs; safe to call at any time, by several at once."""
+    """Create or migrate what the data mart needs; safe to call at any time, by several at once.
+
+    :raises RequirementUnmet: the subscription wants nothing loaded while its training data is as it is.
+    """
     with open_data_mart(subscription) as data_mart:
         data_mart.setup()
+        require(subscription, TrainingStatus.of(subscription, data_mart))
         data_mart.ensure(subscription)
+
+
+def check_training_data(subscription: Subscription) -> StoredCheck:
+    """Read, profile and check the training data; findings and profile are kept in the data mart.
+
+    :raises ConfigurationError: the subscription names no training data.
+    :raises RetriableError: it cannot be read for a passing fault. The check before stands.
+    """
+    from paylog.training_data import check
+
+    with open_data_mart(subscription) as data_mart:
+        data_mart.setup()
+        last, started = data_mart.training_profile(subscription.id), time.monotonic()
+        result = check(subscription, last.profile if last else None)
+        if result.retriable:
+            raise RetriableError(f"{subscription.id}: {'; '.join(map(str, result.findings))}")
+        seconds = time.monotonic() - started
+        return data_mart.keep_training_check(subscription, result, seconds)
 
 
 def save_plan(subscription: Subscription, planned: Plan, run_id: str) -> list[dict[str, str]]:
@@ -146,21 +172,24 @@ def ingest(
     """Fetch, decode, normalize and load one batch in one transaction.
 
     :raises ErrorBudgetExceeded: too many rejects; nothing of the batch was kept.
+    :raises PayloadRefused: it is not like the training data and the gate is shut; nothing was kept.
+    :raises RequirementUnmet: the subscription wants nothing loaded while its training data is as it is.
     :raises RetriableError: a passing fault; nothing of the batch was kept, try again.
     """
     from paylog.decode import Decoder
 
     storage, decoder = open_storage(subscription), Decoder(subscription)
     span = window.start, window.end
-    with (
-        open_data_mart(subscription) as data_mart,
-        data_mart.load(subscription, batch.batch_id, run_id, span) as load,
-    ):
-        items = sorted(batch.objects, key=lambda item: item.uri)
-        with ReadAhead(storage, items) as ahead:
-            for item in items:
-                _ingest_object(storage, ahead, decoder, load, item, progress or _unwatched)
-        return load.receipt()
+    with open_data_mart(subscription) as data_mart:
+        training = TrainingStatus.of(subscription, data_mart)
+        require(subscription, training)
+        judged = judge(subscription, data_mart, training)
+        with data_mart.load(subscription, batch.batch_id, run_id, span, judged) as load:
+            items = sorted(batch.objects, key=lambda item: item.uri)
+            with ReadAhead(storage, items) as ahead:
+                for item in items:
+                    _ingest_object(storage, ahead, decoder, load, item, progress or _unwatched)
+            return load.receipt()
 
 
 def _ingest_object(
@@ -247,8 +276,19 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
                     "has a defect."
                 )
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
+        training = TrainingStatus.of(subscription, data_mart)
+        findings = data_mart.payload_findings(subscription.id, run_id, limit=None) if training else []
     counted = sum(count.stored or 0 for count in stored)
-    return RunReceipt.of(subscription.id, run_id, window, receipts, counted=counted, complete_through=through)
+    return RunReceipt.of(
+        subscription.id,
+        run_id,
+        window,
+        receipts,
+        counted=counted,
+        complete_through=through,
+        training_data=training,
+        payload_findings=findings,
+    )
 
 
 def _complete_through(

@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paylog.layout import Window
 from paylog.records import Counts, Receipt
+
+if TYPE_CHECKING:
+    from paylog.data_mart import StoredFinding
+    from paylog.training_status import TrainingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class RunReceipt:
     :param reasons: rejected rows by reason code.
     :param counted: rows that were counted once more in the payload table itself, by reconcile.
     :param complete_through: the subscription's watermark after the run, None before its first.
+    :param training_data: the standing check of the training data; None where the subscription has none.
+    :param payload_findings: what the run's payload records have that the training data has not.
     """
 
     subscription_id: str
@@ -31,6 +37,8 @@ class RunReceipt:
     reasons: dict[str, int] = field(default_factory=dict)
     counted: int = 0
     complete_through: datetime | None = None
+    training_data: TrainingStatus | None = None
+    payload_findings: tuple[StoredFinding, ...] = ()
 
     @classmethod
     def of(
@@ -42,6 +50,8 @@ class RunReceipt:
         *,
         counted: int = 0,
         complete_through: datetime | None = None,
+        training_data: TrainingStatus | None = None,
+        payload_findings: Iterable[StoredFinding] = (),
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -60,11 +70,31 @@ class RunReceipt:
             dict(reasons.most_common()),
             counted,
             complete_through,
+            training_data,
+            tuple(payload_findings),
         )
+
+    @property
+    def rows_by_finding(self) -> dict[str, int]:
+        """``UNSEEN_CATEGORY Telephone`` → rows concerned; of a shifted distribution, all rows judged."""
+        found = Counter[str]()
+        for finding in self.payload_findings:
+            found[f"{finding.code} {finding.column}"] += (
+                finding.judged if finding.rows is None else finding.rows
+            )
+        return dict(found.most_common())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; no payload value is among them."""
         through = self.complete_through
+        judged = (
+            {
+                "training data": self.training_data.as_dict(),
+                "payload against training data": self.rows_by_finding,
+            }
+            if self.training_data
+            else {}
+        )
         return {
             "subscription": self.subscription_id,
             "run": self.run_id,
@@ -77,6 +107,7 @@ class RunReceipt:
             "rejected by reason": self.reasons,
             "counted in the table": self.counted,
             "complete through": through.isoformat() if through else None,
+            **judged,
         }
 
     def as_text(self) -> str:
@@ -95,4 +126,7 @@ class RunReceipt:
         lines.append(f"  {verdict}; {self.counted:,} rows counted in the table")
         if self.complete_through:
             lines.append(f"  complete through {self.complete_through:%Y-%m-%d %H:%M} UTC")
+        if self.training_data:
+            lines.append(f"  training data {self.training_data.as_text()}")
+        lines += [f"    {finding:<24} {rows:>8,} rows" for finding, rows in self.rows_by_finding.items()]
         return "\n".join(lines)

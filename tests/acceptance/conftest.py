@@ -10,6 +10,7 @@ import pytest
 
 from paylog.testing.airflow_api import AirflowApi
 from paylog.testing.demo_logs import write_demo_logs
+from paylog.testing.demo_training import write_training_data
 from paylog.testing.stack import Stack
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,7 +29,8 @@ def subscription(name: str, **replaced: str) -> str:
 
 @pytest.fixture(scope="session")
 def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The two shipped subscriptions, and two that cannot reach their data mart."""
+    """The two shipped subscriptions, two that cannot reach their data mart, and one that requires
+    training data which is not there."""
     folder = tmp_path_factory.mktemp("subscriptions")
     mart = "connection: paylog_data_mart"
     files = {
@@ -38,6 +40,14 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "churn", **{"id: churn\n": "id: unknown\n", mart: "connection: no_such_mart"}
         ),
         "down": subscription("churn", **{"id: churn\n": "id: down\n", mart: "connection: mart_down"}),
+        "strict": subscription(
+            "credit_risk",
+            **{
+                "id: credit-risk\nservice": "id: strict\nservice",
+                "# require: [training_data]": "require: [training_data]",
+                "object: credit-risk/german_credit.csv": "object: credit-risk/german_credits.csv",
+            },
+        ),
     }
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
@@ -51,6 +61,7 @@ def stack(subscriptions: Path) -> Iterator[Stack]:
         Path(state).chmod(0o711)
         with Stack(Path(state), dags=REPOSITORY / "dags", subscriptions=subscriptions) as started:
             write_demo_logs(started.object_store.client)
+            write_training_data(started.object_store.client)
             yield started
 
 
@@ -62,7 +73,8 @@ def airflow(stack: Stack) -> AirflowApi:
     api.put_connection(
         {"connection_id": "mart_down", "conn_type": "postgres", "host": "127.0.0.1", "port": 9, "schema": "x"}
     )
-    wanted = {f"paylog__{name}" for name in ("credit-risk", "churn", "unknown", "down")}
+    wanted = {f"paylog__{name}" for name in ("credit-risk", "churn", "unknown", "down", "strict")}
+    wanted |= {f"paylog_training_data__{name}" for name in ("credit-risk", "strict")}
     stack.wait(lambda: wanted <= api.dags(), what="the DAGs to be parsed")
     for dag_id in wanted:
         api.unpause(dag_id)

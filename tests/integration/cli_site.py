@@ -26,6 +26,7 @@ DAY = datetime(2024, 3, 4, tzinfo=UTC)
 WINDOW = ("--from", "2024-03-04", "--to", "2024-03-05")
 DEFECTS = {Defect.MALFORMED_JSON: 3, Defect.TYPE_MISMATCH: 5, Defect.DUPLICATE: 4}
 SHIPPED = Path(__file__).parents[2] / "subscriptions"
+OF_TRAINING_DATA = ("training_data", "judgement", "fairness", "monitors")
 _MAIN = "from paylog.cli import main; main()"
 
 
@@ -60,8 +61,9 @@ class Site:
         }
 
     def subscribe(self, name: str = "credit-risk", **changes: Any) -> None:
-        """Write a subscription; ``changes`` replace whole sections."""
-        document = yaml.safe_load((SHIPPED / "credit_risk.yaml").read_text(encoding="utf-8")) | {
+        """Write a subscription, without training data; ``changes`` replace or add whole sections."""
+        shipped = yaml.safe_load((SHIPPED / "credit_risk.yaml").read_text(encoding="utf-8"))
+        document = {key: value for key, value in shipped.items() if key not in OF_TRAINING_DATA} | {
             "id": name,
             "logs": {"connection": "logs", "layout": "%Y/%m/%d/%H/"},
             "data_mart": {"connection": "mart", "schema": "payload"},

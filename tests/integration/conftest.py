@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from db2_server import Db2Server, db2_server
 
 from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
@@ -19,6 +20,13 @@ _numbers = itertools.count()
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The server; not durable, so not for crash tests."""
     with EmbeddedPostgres(port=0, settings=FAST_UNSAFE | {"max_connections": "60"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def db2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Db2Server]:
+    """A Db2, or what stands in for one; skips where there is neither."""
+    with db2_server(tmp_path_factory.mktemp("db2")) as server:
         yield server
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+TRAINING = "paylog_training_data__credit-risk"
 
 # Airflow parses a DAG file in a process of its own: so do these tests. Sockets are closed to it.
 _PARSE = """
@@ -87,7 +88,7 @@ def task(dag: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_every_subscription_gives_one_dag_without_network_or_heavy_imports(shipped: dict[str, Any]) -> None:
     assert shipped["errors"] == {}
-    assert set(shipped["dags"]) == {"paylog__credit-risk", "paylog__churn"}
+    assert set(shipped["dags"]) == {"paylog__credit-risk", "paylog__churn", TRAINING}
     assert shipped["heavy"] == []
     assert shipped["seconds"] < 1.0
 
@@ -111,8 +112,22 @@ def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any])
     assert all(task(dag, name)["has_retry_policy"] for name in ("plan", "ingest", "reconcile"))
 
 
-def test_only_the_wanted_dag_is_built_for_a_task(home: Path) -> None:
-    assert set(parse(home, REPOSITORY / "subscriptions", dag_id="paylog__churn")["dags"]) == {"paylog__churn"}
+def test_training_data_is_checked_on_its_own_schedule(shipped: dict[str, Any]) -> None:
+    dag = shipped["dags"][TRAINING]
+    downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}
+    assert downstream == {"check": ["finding"], "finding": []}
+    assert task(dag, "finding")["_is_mapped"]
+    assert task(dag, "check")["outlets"][0]["__var"]["name"] == "paylog/credit-risk/training_data"
+    assert dag["timetable"]["__type"].endswith("CronTriggerTimetable")
+    assert dag["timetable"]["__var"]["expression"] == "0 3 * * *"
+    assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
+    assert all(task(dag, name)["has_retry_policy"] for name in ("check", "finding"))
+    assert "paylog training check credit-risk" in dag["doc_md"]
+
+
+@pytest.mark.parametrize("name", ["paylog__churn", TRAINING])
+def test_only_the_wanted_dag_is_built_for_a_task(home: Path, name: str) -> None:
+    assert set(parse(home, REPOSITORY / "subscriptions", dag_id=name)["dags"]) == {name}
 
 
 def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
@@ -122,7 +137,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
     broken.write_text(broken.read_text().replace("class_labels:", "class_label:"))
     (subscriptions / "unreadable.yaml").write_text("id: [\n")
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {"paylog__credit-risk"}
+    assert set(found["dags"]) == {"paylog__credit-risk", TRAINING}
     ((file, message),) = found["errors"].items()
     assert file.endswith("paylog_subscription_errors.py")
     assert "churn.yaml:" in message
@@ -133,7 +148,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
 def test_an_id_used_twice_builds_neither(home: Path, subscriptions: Path) -> None:
     (subscriptions / "copy.yaml").write_text((subscriptions / "churn.yaml").read_text())
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {"paylog__credit-risk"}
+    assert set(found["dags"]) == {"paylog__credit-risk", TRAINING}
     assert "copy.yaml" in "".join(found["errors"].values())
 
 

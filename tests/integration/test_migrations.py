@@ -83,9 +83,11 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
         mart.setup()
         mart.ensure(owner)
         load(mart, owner, {item: [block(owner, range(5))]})
-        for statement in ("DROP TABLE {}.paylog_batch", "DROP TABLE {}.paylog_watermark",
-                          "DROP TABLE {}.paylog_data_mart", "DROP TABLE {}.paylog_service_binding",
-                          "DROP TABLE {}.paylog_asset",
+        for statement in ("DROP TABLE {0}.paylog_batch, {0}.paylog_watermark",
+                          "DROP TABLE {0}.paylog_payload_finding, {0}.paylog_training_check, "
+                          "{0}.paylog_training_profile",
+                          "DROP TABLE {0}.paylog_data_mart, {0}.paylog_service_binding, {0}.paylog_asset, "
+                          "{0}.paylog_delivery",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip
             query(empty_database, statement.format(quoted(SCHEMA)))
         mart.setup()

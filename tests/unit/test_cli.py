@@ -116,6 +116,7 @@ def test_check_of_connections_names_each_variable_that_is_missing() -> None:
     assert [(p["subscription"], p["use"], p["ok"]) for p in probes] == [
         ("churn", "scoring logs", False), ("churn", "data mart", False),
         ("credit-risk", "scoring logs", False), ("credit-risk", "data mart", False),
+        ("credit-risk", "training data", False),
     ]  # fmt: skip
     assert all("AIRFLOW_CONN_PAYLOG_" in probe["said"] for probe in probes)
 

@@ -14,7 +14,10 @@ SOURCE = Path(__file__).parents[2] / "src" / "paylog"
 ALLOWED = {
     "airflow": ("airflow/",),
     "psycopg": ("data_mart/",),
-    "sqlalchemy": ("data_mart/",),
+    "sqlalchemy": ("data_mart/", "training_data/db2"),  # Db2 is read through SQLAlchemy, never written
+    "ibm_db": ("training_data/db2",),
+    "ibm_db_dbi": ("training_data/db2", "testing/db2"),
+    "ibm_db_sa": ("training_data/db2",),
     "alembic": ("data_mart/",),
     "ibm_boto3": ("storage/",),
     "ibm_botocore": ("storage/",),
@@ -28,6 +31,8 @@ CORE = [
     "paylog.decode",
     "paylog.normalize",
     "paylog.connections",
+    "paylog.training_data.checks",
+    "paylog.training_data.openscale_statistics",
     "paylog.engines.amazon_sagemaker",
     "paylog.engines.custom_machine_learning",
 ]

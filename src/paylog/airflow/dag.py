@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from paylog.airflow.description import (
     receipt_label,
     receipt_text,
 )
-from paylog.errors import StopError
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
 
 if TYPE_CHECKING:
     from paylog.layout import Window
@@ -33,8 +34,10 @@ log = logging.getLogger(__name__)
 
 MAX_BATCHES = 1000
 MAX_ACTIVE_RUNS = 4
-_EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 _PROGRESS_SECONDS = 10.0
+# What Airflow's database takes of a rendered map index.
+_LABEL_LENGTH = 250
 _DEFECTS: list[type[BaseException] | str] = [TypeError, AttributeError, NameError, AssertionError]
 
 # RetryRule matches subclasses too. Everything else is tried again with backoff.
@@ -71,7 +74,7 @@ def subscription_dag(subscription: Subscription) -> DAG:
         dag_id=dag_id(subscription.id),
         description=f"Payload records of {subscription.deployment.id} ({subscription.service_provider})",
         schedule=CronDataIntervalTimetable(schedule.cron, timezone=schedule.timezone),
-        start_date=schedule.start or _EARLIEST,
+        start_date=schedule.start or EARLIEST,
         # Without a start there is no first window to catch up from.
         catchup=schedule.catchup and schedule.start is not None,
         max_active_runs=MAX_ACTIVE_RUNS,
@@ -95,7 +98,8 @@ def _plan(subscription: Subscription) -> Any:
         use_airflow_connections()
         context = get_current_context()
         window = _window(subscription, context)
-        pipeline.prepare(subscription)
+        with _refusal_shown(context):
+            pipeline.prepare(subscription)
         planned = pipeline.plan(
             subscription,
             window,
@@ -104,7 +108,7 @@ def _plan(subscription: Subscription) -> Any:
         )
         batches = pipeline.save_plan(subscription, planned, context["run_id"])
         context["ti"].xcom_push("window", [window.start.isoformat(), window.end.isoformat()])
-        _label(context, plan_label(planned))
+        show_label(context, plan_label(planned))
         return batches
 
     return plan()
@@ -124,11 +128,12 @@ def _ingest(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        receipt = pipeline.ingest_planned(
-            subscription, context["run_id"], batch["batch"], progress=_logged_progress()
-        )
+        with _refusal_shown(context, f"{batch['label']} → "):
+            receipt = pipeline.ingest_planned(
+                subscription, context["run_id"], batch["batch"], progress=_logged_progress()
+            )
         counts = counts_label(receipt.counts)
-        _label(context, f"{batch['label']} → {counts}")
+        show_label(context, f"{batch['label']} → {counts}")
         return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
 
     return ingest
@@ -156,7 +161,7 @@ def _reconcile(subscription: Subscription) -> Any:
         document = receipt.as_dict()
         context["outlet_events"][asset].extra = document
         context["ti"].xcom_push("receipt", receipt_text(receipt))
-        _label(context, receipt_label(receipt))
+        show_label(context, receipt_label(receipt))
         return document
 
     return reconcile()
@@ -180,10 +185,20 @@ def _window(subscription: Subscription, context: Any) -> Window:
     return Window(start, end)
 
 
-def _label(context: Any, text: str) -> None:
+def show_label(context: Any, text: str) -> None:
     """Name the task instance in the UI, and say the same in its log."""
-    context["label"] = text
+    context["label"] = text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 1]}…"
     log.info("%s", text)
+
+
+@contextmanager
+def _refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
+    """Name the task instance after the error that no retry can help, so that no log need be opened."""
+    try:
+        yield
+    except (PayloadRefused, RequirementUnmet, ErrorBudgetExceeded) as error:
+        show_label(context, f"{prefix}{error}")
+        raise
 
 
 def _logged_progress() -> Callable[[int, int], None]:

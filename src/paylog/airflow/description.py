@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param
 
 if TYPE_CHECKING:
+    from paylog.data_mart import StoredCheck
     from paylog.layout import Window
     from paylog.plan import Plan
     from paylog.records import Counts
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
+    from paylog.training_data import Finding
 
 _FATES = ("loaded", "duplicate", "rejected", "filtered", "pending")
 
@@ -34,7 +36,36 @@ def receipt_label(receipt: RunReceipt) -> str:
     counts = receipt.counts
     account = f"{counts.read:,} read = {' + '.join(_fates(counts))}" if counts.read else "nothing new"
     verdict = "balanced" if counts.balanced else "NOT BALANCED"
-    return f"{window_label(receipt.window)} · {account} · {verdict}"
+    return " · ".join([window_label(receipt.window), account, *_judged(receipt), verdict])
+
+
+def _judged(receipt: RunReceipt) -> list[str]:
+    """What the receipt says of the training data, where the subscription has some."""
+    if receipt.training_data is None:
+        return []
+    found = len(receipt.rows_by_finding)
+    unlike = f"{found} finding{'s' if found != 1 else ''} on the payload"
+    return [f"training data {receipt.training_data.state}", *([unlike] if found else [])]
+
+
+def check_label(check: StoredCheck) -> str:
+    """``5,000 rows · 1 warning: DUPLICATE_ROWS``."""
+    rows = "not read" if check.rows is None else f"{check.rows:,} rows"
+    groups = {
+        severity: check.severe(severity) for severity in dict.fromkeys(f.severity for f in check.findings)
+    }
+    parts = [
+        f"{len(found)} {severity.value}{'s' if len(found) > 1 else ''}: {', '.join(f.code for f in found)}"
+        for severity, found in groups.items()
+    ]
+    return " · ".join([rows, *(parts or ["passed"])])
+
+
+def finding_label(finding: Finding) -> str:
+    """``warning · CONSTANT_FEATURE Telephone · expected …, found …``."""
+    where = f" {finding.column}" if finding.column else ""
+    said = f"expected {finding.expected}, found {finding.found}"
+    return f"{finding.severity.value} · {finding.code}{where} · {said} · {finding.remedy}"
 
 
 def receipt_text(receipt: RunReceipt) -> str:
@@ -96,6 +127,7 @@ def dag_description(subscription: Subscription) -> str:
             f"`{subscription.data_mart.schema_name}`",
         ),
         ("Error budget", _budget(subscription)),
+        ("Training data", _training_data(subscription)),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
@@ -106,6 +138,32 @@ def dag_description(subscription: Subscription) -> str:
         "tasks is the receipt in short; its XCom `receipt`, and the asset event, hold all of it.\n\n"
         "Clearing and rerunning any task is safe: it ends in the same table."
     )
+
+
+def training_data_description(subscription: Subscription, payload_dag: str) -> str:
+    """The documentation panel of the training data's DAG, in Markdown."""
+    return (
+        f"### Training data of `{subscription.id}`\n\n| | |\n|---|---|\n"
+        f"| Lives in | {_training_data(subscription)} |\n"
+        f"| Payload records | DAG `{payload_dag}` |\n\n"
+        "**check** reads it once, keeps its profile in the data mart and holds it against the model schema; "
+        "its label says how that went. **finding** has one instance for each finding, with what was "
+        "expected, what was found and what to do as its label; an error makes the run fail. "
+        "XCom `check` of **check**, and the asset event, hold all of it.\n\n"
+        f"The same from the command line: `paylog training check {subscription.id}`."
+    )
+
+
+def _training_data(subscription: Subscription) -> str:
+    where: Any = subscription.training_data
+    if where is None:
+        return "none declared"
+    if where.type == "db2":
+        place = ".".join(part for part in (where.schema_name, where.table) if part)
+    else:
+        place = "/".join(part.strip("/") for part in (where.bucket, where.object or where.prefix) if part)
+    required = ", required before loading" if subscription.require else ""
+    return f"connection `{where.connection}`, `{place}` ({where.type}){required}"
 
 
 def _logs(subscription: Subscription) -> str:

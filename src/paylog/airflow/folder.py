@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
 from paylog.airflow.dag import dag_id, subscription_dag
+from paylog.airflow.training_data import training_data_dag, training_data_dag_id
 from paylog.subscription import load_subscriptions, read_subscriptions
 
 FOLDER_VARIABLE = "PAYLOG_SUBSCRIPTIONS"
@@ -25,8 +28,13 @@ def subscription_dags(folder: Path) -> dict[str, DAG]:
     A worker runs a task of one DAG: then only that DAG is built.
     """
     wanted = get_parsing_context().dag_id
-    usable = {dag_id(s.id): s for s in read_subscriptions(folder).subscriptions}
-    return {name: subscription_dag(s) for name, s in usable.items() if wanted in (None, name)}
+    usable = read_subscriptions(folder).subscriptions
+    builders: dict[str, Callable[[], DAG]] = {}
+    for each in usable:
+        builders[dag_id(each.id)] = partial(subscription_dag, each)
+        if each.training_data is not None:
+            builders[training_data_dag_id(each.id)] = partial(training_data_dag, each)
+    return {name: build() for name, build in builders.items() if wanted in (None, name)}
 
 
 def check_subscriptions(folder: Path) -> None:

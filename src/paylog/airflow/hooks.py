@@ -75,6 +75,28 @@ class IbmCosHook(CaptureStorageHook):
         return _described(self.get_conn().list(""), f"bucket {bucket!r}")
 
 
+class IbmDb2Hook(BaseHook):
+    """Connection type ``ibm_db2``: training data in Db2."""
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "ibm_db2_default"
+    conn_type = "ibm_db2"
+    hook_name = "IBM Db2 (paylog)"
+
+    def __init__(self, conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Sign in to the database: ``(signed in, what was seen)``."""
+        from paylog.training_data.db2 import current_schema
+
+        try:
+            return True, f"Signed in; the schema is {current_schema(airflow_connection(self.conn_id))!r}."
+        except PaylogError as error:
+            return False, str(error)
+
+
 def _described(objects: Iterator[object], place: str) -> str:
     count = sum(1 for _ in islice(objects, 1000))
     return f"Reached {place}: {'1,000 or more' if count == 1000 else count} objects."

@@ -42,6 +42,44 @@ _IBM_COS: dict[str, Any] = {
     },
 }
 
+_IBM_DB2: dict[str, Any] = {
+    "connection-type": "ibm_db2",
+    "hook-class-name": "paylog.airflow.hooks.IbmDb2Hook",
+    "hook-name": "IBM Db2 (paylog)",
+    "conn-fields": {
+        "ssl": {
+            "label": "TLS",
+            "schema": {"type": ["boolean", "null"]},
+            "description": "Db2 on Cloud needs it.",
+        },
+        "certificate_base64": {
+            "label": "Certificate",
+            "schema": _TEXT,
+            "description": "Of the server or its authority: PEM, or base64 of it, as IBM Cloud gives it.",
+        },
+        "dsn": {
+            "label": "Connection string",
+            "schema": _SECRET,
+            "description": "DATABASE=…;HOSTNAME=…;PORT=…;UID=…;PWD=…; instead of the fields above.",
+        },
+        "uri": {
+            "label": "URI",
+            "schema": _SECRET,
+            "description": "db2://user:password@host:port/DATABASE instead of the fields above.",
+        },
+        "authentication": {
+            "label": "Authentication",
+            "schema": _TEXT,
+            "description": "Only if the server asks for one: SERVER, SERVER_ENCRYPT …",
+        },
+    },
+    "ui-field-behaviour": {
+        "hidden-fields": [],
+        "relabeling": {"schema": "Database"},
+        "placeholders": {"port": "50000, with TLS 50001"},
+    },
+}
+
 _FOLDER: dict[str, Any] = {
     "connection-type": "paylog_folder",
     "hook-class-name": "paylog.airflow.hooks.FolderHook",
@@ -92,6 +130,6 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Payload logging for models served outside IBM Watson Machine Learning.",
         "integrations": [{"integration-name": "paylog", "tags": ["software"]}],
         "hooks": [{"integration-name": "paylog", "python-modules": ["paylog.airflow.hooks"]}],
-        "connection-types": [_IBM_COS, _FOLDER],
+        "connection-types": [_IBM_COS, _IBM_DB2, _FOLDER],
         "config": _CONFIG,
     }

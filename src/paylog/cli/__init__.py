@@ -1,4 +1,4 @@
-"""The command line: ``paylog check | schema | plan | run | status | quarantine``."""
+"""The command line: ``paylog check | schema | training | monitors | plan | run | status | quarantine``."""
 
 from paylog.cli.app import main
 

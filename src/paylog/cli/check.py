@@ -1,9 +1,7 @@
-"""``paylog check`` and ``paylog schema``: the configuration, before anything runs."""
+"""``paylog check``: the configuration, before anything runs."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,51 +46,31 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Validate subscriptions and print every problem at once, with file, line and mend."""
+    from paylog.capabilities import capabilities, refusals
     from paylog.subscription import read_subscriptions
 
     with reported(as_json):
         found = read_subscriptions(path)
         if not found.subscriptions and not found.problems:
             raise NotFoundError(f"no subscriptions (*.yaml) in {path}")
+        rules = capabilities()
+        problems = found.problems + [line for s in found.subscriptions for line in refusals(s, rules)]
         probes = list(_probes(found.subscriptions)) if connections else []
         names = [s.id for s in found.subscriptions]
         if as_json:
             print_json(
                 {
                     "subscriptions": names,
-                    "problems": found.problems,
+                    "problems": problems,
                     "connections": [asdict(p) for p in probes],
                 }
             )
         else:
-            _print(names, found.problems, probes)
-        if found.problems:
+            _print(names, problems, probes)
+        if problems:
             raise typer.Exit(ExitCode.CONFIGURATION)
         if failed := [probe.exit_code for probe in probes if not probe.ok]:
             raise typer.Exit(failed[0])
-
-
-def schema(
-    write: Annotated[
-        Path | None, typer.Option("--write", metavar="FILE", help="Write it to a file, not to stdout.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Print the JSON Schema of a subscription file, for the completion of editors."""
-    from paylog.subscription import json_schema, write_json_schema
-
-    with reported(as_json):
-        if write is None:
-            typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-            return
-        try:
-            write_json_schema(write)
-        except OSError as error:
-            raise NotFoundError(f"{write} cannot be written: {error.strerror}") from None
-        if as_json:
-            print_json({"written": os.fspath(write)})
-        else:
-            typer.echo(f"wrote {write}")
 
 
 def _print(names: list[str], problems: list[str], probes: list[Probe]) -> None:
@@ -112,6 +90,8 @@ def _probes(subscriptions: Iterable[Subscription]) -> Iterator[Probe]:
         logs, mart = subscription.logs.connection, subscription.data_mart.connection
         yield _probe(subscription, "scoring logs", logs, _list_one)
         yield _probe(subscription, "data mart", mart, _sign_in)
+        if subscription.training_data is not None:
+            yield _probe(subscription, "training data", subscription.training_data.connection, _open_training)
 
 
 def _probe(
@@ -139,3 +119,10 @@ def _sign_in(subscription: Subscription) -> str:
         if data_mart.is_set_up():
             return f"schema {schema_name!r} is set up"
     return f"schema {schema_name!r} has no control tables yet; the first run makes them"
+
+
+def _open_training(subscription: Subscription) -> str:
+    from paylog.training_data import open_source
+
+    data = open_source(subscription)
+    return f"there is {data.version.location}, of {len(data.columns)} columns"

@@ -19,6 +19,7 @@ from paylog.errors import (
     DecompressionLimitExceeded,
     ErrorBudgetExceeded,
     ObjectNotFound,
+    PayloadRefused,
     PaylogError,
     RetriableError,
     TruncatedStream,
@@ -34,7 +35,13 @@ ATTEMPTS = 4
 _SECONDS_BETWEEN_REPORTS = 0.2
 _SECONDS_TO_END = 10.0
 # The fault lies in the batch's own objects: the other batches may be fine.
-_OF_ONE_BATCH = (ErrorBudgetExceeded, DecompressionLimitExceeded, ObjectNotFound, TruncatedStream)
+_OF_ONE_BATCH = (
+    ErrorBudgetExceeded,
+    PayloadRefused,
+    DecompressionLimitExceeded,
+    ObjectNotFound,
+    TruncatedStream,
+)
 
 
 @dataclass(frozen=True, slots=True)

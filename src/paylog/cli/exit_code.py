@@ -11,7 +11,14 @@ from enum import IntEnum
 import typer
 
 from paylog.cli.answer import print_json, printable
-from paylog.errors import ConfigurationError, ErrorBudgetExceeded, PaylogError, RetriableError, StopError
+from paylog.errors import (
+    ConfigurationError,
+    ErrorBudgetExceeded,
+    PayloadRefused,
+    PaylogError,
+    RetriableError,
+    StopError,
+)
 
 DEBUG_VARIABLE = "PAYLOG_DEBUG"
 
@@ -57,6 +64,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (ConfigurationError, ExitCode.CONFIGURATION),
     (NotFoundError, ExitCode.NOT_FOUND),
     (ErrorBudgetExceeded, ExitCode.OVER_BUDGET),
+    (PayloadRefused, ExitCode.OVER_BUDGET),
     (StopError, ExitCode.STOPPED),
     (RetriableError, ExitCode.TRY_AGAIN),
 )
@@ -67,8 +75,8 @@ EPILOG = f"""\
   1  a defect in paylog
   2  the command line, a subscription or a connection is wrong
   3  not found: no such subscription or quarantined record
-  4  over the error budget: those batches were rolled back whole
-  5  stopped, a retry cannot help: access denied, no such bucket, …
+  4  over the error budget, or unlike the training data with the gate shut: those batches were rolled back
+  5  stopped, a retry cannot help: access denied, no such bucket, training data in error, …
  75  a passing fault (network, busy server): try again later
 130  interrupted; nothing is half loaded
 

@@ -22,3 +22,8 @@ def without_pandas() -> None:
     """Save 0.3 CPU seconds and 50 MB. For processes that are paylog's own, before pyarrow is imported."""
     if "pandas" not in sys.modules:
         sys.meta_path.insert(0, _NoPandas())
+
+
+def with_pandas() -> None:
+    """For commands that profile training data, before pyarrow is imported."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _NoPandas)]

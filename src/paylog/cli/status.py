@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from paylog.data_mart import Watermark
     from paylog.records import Receipt
     from paylog.subscription import Subscription
+    from paylog.training_status import TrainingStatus
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class Status:
     watermark: Watermark | None
     receipts: list[Receipt]
     quarantine: dict[str, int]
+    training_data: TrainingStatus | None = None
 
     @classmethod
     def of(cls, subscription: Subscription, receipts: int) -> Status:
         from paylog.pipeline import open_data_mart
+        from paylog.training_status import TrainingStatus
 
         with open_data_mart(subscription) as data_mart:
             if not data_mart.is_set_up():
@@ -39,6 +42,7 @@ class Status:
                 data_mart.watermark(subscription.id),
                 data_mart.receipts(subscription.id, limit=receipts),
                 rejects,
+                TrainingStatus.of(subscription, data_mart),
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,6 +53,7 @@ class Status:
             "complete_through": known.complete_through.isoformat() if known else None,
             "late_objects": known.late_objects if known else 0,
             "quarantine": self.quarantine,
+            "training_data": self.training_data.as_dict() if self.training_data else None,
             "receipts": [asdict(receipt) for receipt in self.receipts],
         }
 
@@ -98,3 +103,5 @@ def _print(status: Status) -> None:
     if status.quarantine:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in status.quarantine.items())
         typer.echo(f"  quarantine: {reasons}")
+    if status.training_data:
+        typer.echo(f"  training data {status.training_data.as_text()}")

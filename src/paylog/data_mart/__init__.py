@@ -6,6 +6,8 @@ from paylog.data_mart.object_load import ObjectLoad
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.plans import PlannedBatch
 from paylog.data_mart.quarantine import QuarantinedRecord
+from paylog.data_mart.training_checks import StoredCheck, StoredProfile
+from paylog.data_mart.training_findings import StoredFinding
 from paylog.data_mart.watermark import Watermark
 
 __all__ = [
@@ -14,6 +16,9 @@ __all__ = [
     "ObjectLoad",
     "PlannedBatch",
     "QuarantinedRecord",
+    "StoredCheck",
     "StoredCount",
+    "StoredFinding",
+    "StoredProfile",
     "Watermark",
 ]

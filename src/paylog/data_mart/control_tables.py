@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
+from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
 HEAD = "0006"
 VERSION_TABLE = "paylog_alembic_version"
@@ -83,7 +83,7 @@ receipts = Table(
     Column("seconds", Double, nullable=False),
     _name("schema_version"),
     _time("finished_at", nullable=False, default="now()"),
-    CheckConstraint("state IN ('committed', 'over_budget')", name="state"),
+    CheckConstraint("state IN ('committed', 'over_budget', 'refused')", name="state"),
     CheckConstraint(
         "state <> 'committed' OR read = loaded + duplicate + rejected + filtered + pending",
         name="conservation",
@@ -166,7 +166,7 @@ batches = Table(
     Column("state", Text, nullable=False, server_default=text("'planned'")),
     _time("planned_at", nullable=False, default="now()"),
     PrimaryKeyConstraint("subscription_id", "run_id", "batch_id"),
-    CheckConstraint("state IN ('planned', 'committed', 'over_budget')", name="state"),
+    CheckConstraint("state IN ('planned', 'committed', 'over_budget', 'refused')", name="state"),
 )
 
 watermarks = Table(
@@ -178,6 +178,57 @@ watermarks = Table(
     _time("complete_through", nullable=False),
     Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
     _time("updated_at", nullable=False, default="now()"),
+)
+
+# Revision 0003. A profile is kept once for each content of the training data, a check for each time.
+training_profiles = Table(
+    "paylog_training_profile",
+    metadata,
+    Column("profile_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    _name("content_hash"),
+    _name("schema_version"),
+    Column("rows", BigInteger, nullable=False),
+    # Not JSONB, which forgets the order of keys: categories are by frequency.
+    Column("document", JSON, nullable=False),
+    _time("created_at", nullable=False, default="now()"),
+    Index(None, "subscription_id", "profile_id"),
+)
+
+training_checks = Table(
+    "paylog_training_check",
+    metadata,
+    Column("check_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    Column("profile_id", BigInteger, ForeignKey("paylog_training_profile.profile_id")),
+    _name("schema_version"),
+    _name("status"),
+    Column("findings", JSONB, nullable=False),
+    Column("seconds", Double, nullable=False),
+    _time("checked_at", nullable=False, default="now()"),
+    CheckConstraint("status IN ('passed', 'warning', 'error')", name="status"),
+    Index(None, "subscription_id", "check_id"),
+)
+
+# What the payload records of a batch have that the training data has not: counts, never rows.
+payload_findings = Table(
+    "paylog_payload_finding",
+    metadata,
+    Column("finding_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    Column("receipt_id", BigInteger, ForeignKey("paylog_receipt.receipt_id"), nullable=False),
+    Column("profile_id", BigInteger, ForeignKey("paylog_training_profile.profile_id"), nullable=False),
+    _name("column_name"),
+    _name("code"),
+    _name("severity"),
+    Column("rows", BigInteger),
+    Column("judged", BigInteger, nullable=False),
+    Column("measured", Double, nullable=False),
+    Column("threshold", Double, nullable=False),
+    _time("created_at", nullable=False, default="now()"),
+    CheckConstraint("severity IN ('warning', 'error')", name="severity"),
+    Index(None, "subscription_id", "finding_id"),
+    Index(None, "receipt_id"),
 )
 
 # Revision 0005: what the Python client registers. No credentials: those stay in connections.

@@ -22,6 +22,8 @@ from paylog.data_mart import (
     record_page,
     setup,
     subscriptions,
+    training_checks,
+    training_findings,
     watermark,
 )
 from paylog.data_mart.delivered_rows import PayloadRow, Place
@@ -36,8 +38,10 @@ from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.record_page import Choice, RecordPage
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
+from paylog.data_mart.training_checks import StoredCheck, StoredProfile
+from paylog.data_mart.training_findings import StoredFinding
 from paylog.data_mart.watermark import Watermark
-from paylog.errors import ErrorBudgetExceeded, PaylogError, Reason
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from paylog.subscription import Subscription
+    from paylog.training_data import CheckResult
+    from paylog.training_data.judgement import PayloadJudge
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +108,19 @@ class DataMart:
 
     @contextmanager
     def load(
-        self, subscription: Subscription, batch_id: str, run_id: str, window: tuple[datetime, datetime]
+        self,
+        subscription: Subscription,
+        batch_id: str,
+        run_id: str,
+        window: tuple[datetime, datetime],
+        judge: PayloadJudge | None = None,
     ) -> Iterator[Load]:
         """One batch in one transaction, committed at the end if its receipt balances.
 
         :param window: [start, end) that the batch was planned for.
+        :param judge: holds the batch against the training data.
         :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
+        :raises PayloadRefused: rolled back; a receipt of state ``refused`` and the findings are kept.
         :raises UnbalancedReceipt: rolled back.
         """
         name = BatchName(subscription.id, batch_id, run_id, *window)
@@ -115,12 +128,12 @@ class DataMart:
         load = None
         try:
             with self._sessions.transaction(what) as connection:
-                load = Load(connection, self._table(subscription), name, subscription.error_budget)
+                load = Load(connection, self._table(subscription), name, subscription.error_budget, judge)
                 yield load
                 load.receipt()
-        except ErrorBudgetExceeded:
+        except (ErrorBudgetExceeded, PayloadRefused) as error:
             if load is not None:
-                self._keep_over_budget(load, subscription)
+                self._keep_account(load, "refused" if isinstance(error, PayloadRefused) else "over_budget")
             raise
 
     def ledger(self, subscription_id: str, uris: Iterable[str]) -> dict[str, str]:
@@ -132,6 +145,11 @@ class DataMart:
         """Version by URI of loaded objects that must be read again, however old they are."""
         with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
             return ledger.stale_versions(connection, subscription_id)
+
+    def has_payload(self, subscription_id: str) -> bool:
+        """Whether any payload record is loaded."""
+        with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
+            return ledger.holds_rows(connection, subscription_id)
 
     def receipts(
         self, subscription_id: str, run_id: str | None = None, limit: int | None = 100
@@ -169,6 +187,30 @@ class DataMart:
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
             return watermark.advance(connection, subscription_id, window, since, late)
 
+    def keep_training_check(
+        self, subscription: Subscription, result: CheckResult, seconds: float
+    ) -> StoredCheck:
+        """Store a check of the training data, and its profile where that is not the last one's."""
+        with self._sessions.transaction(f"keep the training check of {subscription.id!r}") as connection:
+            return training_checks.write(connection, subscription, result, seconds)
+
+    def training_checks(self, subscription_id: str, limit: int = 1) -> list[StoredCheck]:
+        """The newest checks of the training data first."""
+        with self._sessions.transaction(f"read training checks of {subscription_id!r}") as connection:
+            return training_checks.read(connection, subscription_id, limit)
+
+    def training_profile(self, subscription_id: str, profile_id: int | None = None) -> StoredProfile | None:
+        """A profile of the training data; the newest without an id, None when there is none."""
+        with self._sessions.transaction(f"read the training profile of {subscription_id!r}") as connection:
+            return training_checks.read_profile(connection, subscription_id, profile_id)
+
+    def payload_findings(
+        self, subscription_id: str, run_id: str | None = None, limit: int | None = 100
+    ) -> list[StoredFinding]:
+        """What payload records had that the training data has not: of one run or of all, newest first."""
+        with self._sessions.transaction(f"read payload findings of {subscription_id!r}") as connection:
+            return training_findings.read(connection, subscription_id, run_id, limit)
+
     def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
         """Store a run's batches, in place of an older plan of the same run."""
         with self._sessions.transaction(f"store the plan of run {run_id!r}") as connection:
@@ -180,7 +222,7 @@ class DataMart:
             return plans.read_one(connection, subscription_id, run_id, batch_id)
 
     def planned_batches(self, subscription_id: str, run_id: str) -> dict[str, str]:
-        """State (planned, committed, over_budget) by batch id of a run's stored plan."""
+        """State (planned, committed, over_budget, refused) by batch id of a run's stored plan."""
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.states(connection, subscription_id, run_id)
 
@@ -290,10 +332,10 @@ class DataMart:
             self._tables[key] = PayloadTable(self._sessions, subscription.id, subscription.model_schema)
         return self._tables[key]
 
-    def _keep_over_budget(self, load: Load, subscription: Subscription) -> None:
-        receipt = load.account("over_budget")
+    def _keep_account(self, load: Load, state: str) -> None:
+        receipt = load.account(state)
         try:
             with self._sessions.transaction(f"keep the receipt of batch {receipt.batch_id!r}") as connection:
-                receipts.write(connection, receipt, subscription.model_schema.version, load.already_loaded)
+                load.write_account(connection, receipt)
         except PaylogError as error:
-            log.warning("the receipt of a batch over its error budget was lost: %s", error)
+            log.warning("the receipt of a batch that was rolled back was lost: %s", error)

@@ -252,3 +252,10 @@ def stale_versions(connection: Connection, subscription_id: str) -> dict[str, st
         objects.c.subscription_id == subscription_id, objects.c.state == "stale"
     )
     return dict(connection.execute(query).all())
+
+
+def holds_rows(connection: Connection, subscription_id: str) -> bool:
+    """Whether a subscription has payload records."""
+    live = objects.c.state != "superseded"
+    query = select(1).where(objects.c.subscription_id == subscription_id, live, objects.c.loaded > 0)
+    return connection.execute(query.limit(1)).scalar() is not None

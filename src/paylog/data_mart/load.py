@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from paylog.data_mart import ledger, quarantine, receipts
+from paylog.data_mart import ledger, quarantine, receipts, training_findings
 from paylog.data_mart.ledger import Claimant, LiveEntry
 from paylog.data_mart.object_load import EXAMPLES, ObjectLoad
 from paylog.data_mart.payload_table import PayloadTable
@@ -23,6 +23,7 @@ from paylog.records import CaptureObject, Counts, Receipt
 
 if TYPE_CHECKING:
     from paylog.subscription import ErrorBudget
+    from paylog.training_data.judgement import PayloadFinding, PayloadJudge
 
 BUFFER_ROWS = 65_536
 BUFFER_BYTES = 16 * 1024 * 1024
@@ -47,12 +48,18 @@ class Load:
     """
 
     def __init__(
-        self, connection: Connection, table: PayloadTable, name: BatchName, budget: ErrorBudget
+        self,
+        connection: Connection,
+        table: PayloadTable,
+        name: BatchName,
+        budget: ErrorBudget,
+        judge: PayloadJudge | None = None,
     ) -> None:
         self._connection = connection
         self._table = table
         self._name = name
         self._budget = budget
+        self._judge = judge
         self._started = time.monotonic()
         self._claimant = Claimant(
             name.subscription_id, receipts.next_id(connection, table.schema), table.model_schema.version
@@ -67,6 +74,7 @@ class Load:
         self._broken = False
         self._receipt: Receipt | None = None
         self.already_loaded = 0
+        self.findings: list[PayloadFinding] = []
 
     @contextmanager
     def object(self, item: CaptureObject) -> Iterator[ObjectLoad | None]:
@@ -97,6 +105,7 @@ class Load:
 
         :raises UnbalancedReceipt: rows went missing.
         :raises ErrorBudgetExceeded: more rejects than the subscription allows.
+        :raises PayloadRefused: it is not like the training data, and the subscription's gate is shut.
         """
         if self._broken:
             raise StopError(f"{self._where}: an object failed half-way; the batch cannot be committed.")
@@ -105,11 +114,16 @@ class Load:
             if self._superseded or self._counts.duplicate:
                 ledger.settle(self._connection, self._claimant, self._table, self._superseded)
             self._check()
+            self._judge_payload()
             self._receipt = self.account("committed")
-            receipts.write(
-                self._connection, self._receipt, self._claimant.schema_version, self.already_loaded
-            )
+            self.write_account(self._connection, self._receipt)
         return self._receipt
+
+    def write_account(self, connection: Connection, receipt: Receipt) -> None:
+        """Keep the receipt, and what the judgement found."""
+        receipts.write(connection, receipt, self._claimant.schema_version, self.already_loaded)
+        if self._judge is not None:
+            training_findings.write(connection, receipt, self._judge.profile_id, self.findings)
 
     def account(self, state: str) -> Receipt:
         """The receipt as it stands."""
@@ -136,7 +150,10 @@ class Load:
         claimed = ledger.claim(self._connection, self._claimant, item)
         if isinstance(claimed, LiveEntry):
             return None if claimed.holds(item.version) else self._open_new_version(item)
-        return ObjectLoad(item, claimed, self._table.model_schema, self._spill_if_full)
+        return self._target(item, claimed)
+
+    def _target(self, item: CaptureObject, object_id: int) -> ObjectLoad:
+        return ObjectLoad(item, object_id, self._table.model_schema, self._spill_if_full, self._judge)
 
     def _open_new_version(self, item: CaptureObject) -> ObjectLoad:
         self._write_finished()
@@ -144,7 +161,7 @@ class Load:
         while isinstance(claimed := ledger.claim(self._connection, self._claimant, item), LiveEntry):
             if ledger.supersede(self._connection, claimed, self._table):
                 self._superseded.append(claimed.object_id)
-        target = ObjectLoad(item, claimed, self._table.model_schema, self._spill_if_full)
+        target = self._target(item, claimed)
         target.savepoint = target.supersedes = True
         return target
 
@@ -152,6 +169,8 @@ class Load:
         if target.savepoint:
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
         self._finished.append(target)
+        if self._judge is not None:
+            self._judge.keep()
         # Records that an object holds twice are best written together: so rather between two objects.
         self._spill_if_full(None, share=0.5)
 
@@ -160,6 +179,8 @@ class Load:
             self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT paylog_object")
             self._connection.exec_driver_sql("RELEASE SAVEPOINT paylog_object")
         ledger.release(self._connection, target.object_id)
+        if self._judge is not None:
+            self._judge.drop()
 
     def _spill_if_full(self, current: ObjectLoad | None, share: float = 1.0) -> None:
         waiting = [*self._finished, *([current] if current else [])]
@@ -208,6 +229,11 @@ class Load:
         self._reasons += target.reasons
         room = EXAMPLES - len(self._first_rejects)
         self._first_rejects += target.first_rejects[:room]
+
+    def _judge_payload(self) -> None:
+        if self._judge is not None:
+            self.findings = self._judge.findings()
+            self._judge.refuse(self.findings, self._where)
 
     def _check(self) -> None:
         stored = ledger.entry_sums(self._connection, self._claimant.receipt_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ from paylog.data_mart.ledger import Outcome
 from paylog.errors import SchemaMismatch
 from paylog.model_schema import ModelSchema
 from paylog.records import Block, CaptureObject, Counts, Reject
+
+if TYPE_CHECKING:
+    from paylog.training_data.judgement import PayloadJudge
 
 # First rejects of an object, and of a batch, that a message about the error budget names.
 EXAMPLES = 5
@@ -32,6 +36,7 @@ class ObjectLoad:
         object_id: int,
         model_schema: ModelSchema,
         spill_if_full: Callable[[ObjectLoad], None],
+        judge: PayloadJudge | None = None,
     ) -> None:
         self.item = item
         self.object_id = object_id
@@ -44,6 +49,7 @@ class ObjectLoad:
         self._schema = model_schema.arrow_schema
         self._id_column = self._schema.get_field_index("_object_id")
         self._spill_if_full = spill_if_full
+        self._judge = judge
         self._records: list[pa.RecordBatch] = []
         self._rejects: list[Reject] = []
         self._range: tuple[datetime, datetime] | None = None
@@ -57,6 +63,8 @@ class ObjectLoad:
         self.counts.filtered += block.filtered
         if block.records.num_rows:
             self._add_records(block.records)
+        if self._judge is not None:
+            self._judge.add(block)
         for reject in block.rejects:
             self._add_reject(reject)
         self._spill_if_full(self)

@@ -20,7 +20,7 @@ KEPT = timedelta(days=90)
 class PlannedBatch:
     """Some objects to load in one transaction.
 
-    :param state: ``planned``, ``committed`` or ``over_budget``.
+    :param state: ``planned``, ``committed``, ``over_budget`` or ``refused``.
     """
 
     batch_id: str

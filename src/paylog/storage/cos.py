@@ -34,7 +34,7 @@ class CosStorage:
         """:raises ConfigurationError: no bucket, endpoint or credentials."""
         if not bucket:
             raise ConfigurationError(
-                f"connection {connection.conn_id!r} is an object store: name the bucket (logs.bucket)"
+                f"connection {connection.conn_id!r} is an object store: name the bucket beside it"
             )
         self.bucket = bucket
         self.conn_id = connection.conn_id

@@ -82,7 +82,7 @@ def _of_answer(error: ClientError, where: str, conn_id: str) -> PaylogError:
         return ObjectChanged(f"{where} was overwritten after it was listed")
     if code == "NoSuchBucket":
         return ObjectNotFound(
-            f"{where}: the bucket does not exist: check logs.bucket and endpoint_url of {conn_id!r}"
+            f"{where}: the bucket does not exist: check its name and endpoint_url of {conn_id!r}"
         )
     if status == 404:
         return ObjectNotFound(f"{where} does not exist (or its bucket does not)")

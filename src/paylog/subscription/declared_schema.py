@@ -75,6 +75,20 @@ class DeclaredField(Section):
         description="Reject a record in which this field is null. The prediction always is required.",
     )
     categorical: StrictBool = Field(default=False, description="The values are categories, not quantities.")
+    categories: tuple[ClassLabel, ...] = Field(
+        default=(), description="The categories that the model knows, as it receives them. Left out: any."
+    )
+    sensitive: StrictBool = Field(
+        default=False, description="Show no value of it, not even the name of a category, in findings."
+    )
+
+    def build(self) -> SchemaField:
+        """The field that the rest of paylog works with."""
+        categories = tuple(map(str, self.categories))
+        categorical = self.categorical or bool(categories)
+        return SchemaField(
+            self.name, self.type, self.role, self.required, categorical, categories, self.sensitive
+        )
 
 
 class DeclaredSchema(Section):
@@ -101,7 +115,7 @@ class DeclaredSchema(Section):
         from paylog.model_schema import ModelSchema
 
         return ModelSchema(
-            fields=tuple(SchemaField(f.name, f.type, f.role, f.required, f.categorical) for f in self.fields),
+            fields=tuple(f.build() for f in self.fields),
             class_labels=self.class_labels,
             problem_type=self.problem_type.value,
             response=tuple(self.response.items()),

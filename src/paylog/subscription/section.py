@@ -107,7 +107,8 @@ def _line_error(found: Problem) -> InitErrorDetails:
 
 
 def _problem(details: ErrorDetails) -> Problem:
-    path = tuple(part for part in details["loc"] if part != "[key]")
+    # "[key]" and the tags of unions, "[db2]", are pydantic's; a document has no such keys.
+    path = tuple(part for part in details["loc"] if not (isinstance(part, str) and part.startswith("[")))
     return Problem(path, _worded(details))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +11,33 @@ from pydantic import Field, StrictInt
 
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.delivery import Delivery
+from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
 from paylog.subscription.logs import Logs
+from paylog.subscription.monitors import Fairness, Monitor, Requirement, unknown_in_fairness
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
 from paylog.subscription.quantities import Size
 from paylog.subscription.schedule import Schedule
 from paylog.subscription.section import Problem, Section
 from paylog.subscription.service_provider import ServiceProvider
+from paylog.subscription.training_data import TrainingDataReference
 
 if TYPE_CHECKING:
     from paylog.model_schema import ModelSchema
+
+
+class AssetType(StrEnum):
+    """What is served, in OpenScale's words."""
+
+    MODEL = "model"
+    FUNCTION = "function"
+
+
+class InputDataType(StrEnum):
+    """What a request holds, in OpenScale's words."""
+
+    STRUCTURED = "structured"
+    UNSTRUCTURED_TEXT = "unstructured_text"
+    UNSTRUCTURED_IMAGE = "unstructured_image"
 
 
 class Deployment(Section):
@@ -26,6 +45,16 @@ class Deployment(Section):
 
     id: Text = Field(description="Id of the deployment, as the engine names it (SageMaker: the endpoint).")
     name: Text | None = Field(default=None, description="A name for people. Left out: the id.")
+    asset_type: AssetType = Field(
+        default=AssetType.MODEL, description="A model, or a Python function (which can have fewer monitors)."
+    )
+    input_data_type: InputDataType = Field(
+        default=InputDataType.STRUCTURED,
+        description="What a request holds: rows of features, text or images.",
+    )
+    framework: Text | None = Field(
+        default=None, description="What the model is made with, like xgboost, keras or spss, in lower case."
+    )
 
 
 class DataMartTarget(Section):
@@ -80,6 +109,19 @@ class Subscription(Section):
     error_budget: ErrorBudget = Field(
         default_factory=ErrorBudget, description="How many rejects are tolerable in a batch."
     )
+    training_data: TrainingDataReference | None = Field(
+        default=None, description="Where the model's training data lives, in Db2 or object storage."
+    )
+    judgement: Judgement = Field(
+        default_factory=Judgement, description="How far payload records may be from the training data."
+    )
+    fairness: Fairness | None = Field(default=None, description="What the fairness monitor compares.")
+    monitors: tuple[Monitor, ...] = Field(default=(), description="Monitors that this subscription wants.")
+    require: tuple[Requirement, ...] = Field(
+        default=(),
+        description="What must be in order before payload records are loaded: [training_data] blocks "
+        "loading while a check of severity error stands.",
+    )
 
     @cached_property
     def model_schema(self) -> ModelSchema:
@@ -103,3 +145,6 @@ class Subscription(Section):
         sagemaker = ServiceProvider.AMAZON_SAGEMAKER
         if variant is not None and provider in set(ServiceProvider) - {sagemaker}:
             yield Problem(("logs", "variant"), f"only {sagemaker} has variants; remove it")
+        yield from without_training_data(data)
+        yield from unknown_columns(data)
+        yield from unknown_in_fairness(data)

@@ -21,7 +21,16 @@ from rich.table import Table
 from paylog.errors import PaylogError, StopError
 from paylog.records import Counts
 from paylog.testing.airflow_api import FINISHED, AirflowApi
+from paylog.testing.db2 import Db2Server
 from paylog.testing.demo_logs import DAYS, demo_logs, write_demo_logs
+from paylog.testing.demo_training import (
+    DB2_CONNECTION,
+    DB2_TABLE,
+    PLANTED,
+    demo_db2,
+    subscriptions_with_db2,
+    write_training_data,
+)
 from paylog.testing.stack import Stack
 
 PORT = 8080
@@ -54,18 +63,36 @@ def _demo(options: argparse.Namespace) -> int:
     state = _state_folder(Path.cwd())
     started = time.monotonic()
     here = Path.cwd()
-    stack = Stack(state, dags=here / "dags", subscriptions=here / "subscriptions", port=options.port)
     out.print(f"paylog demo. Everything it keeps is in {state.relative_to(here)}/, its logs too.")
+    with demo_db2(state) as db2:
+        stack = _stack(state, here, options.port, db2)
+        return _run(stack, options, started)
+
+
+def _stack(state: Path, here: Path, port: int, db2: Db2Server | None) -> Stack:
+    subscriptions, more = here / "subscriptions", {}
+    if db2 is not None:
+        out.print(f"The churn model's training data is in Db2, table {DB2_TABLE}.")
+        subscriptions = subscriptions_with_db2(subscriptions, state)
+        more = {DB2_CONNECTION: {"conn_type": "ibm_db2", "extra": db2.connection.extra}}
+    return Stack(state, dags=here / "dags", subscriptions=subscriptions, port=port, more_connections=more)
+
+
+def _run(stack: Stack, options: argparse.Namespace, started: float) -> int:
     try:
         with _step("Start PostgreSQL, the object store and Airflow"):
             stack.start()
-        with _step("Write scoring logs of two models to the object store") as said:
+        with _step("Write scoring logs and training data of two models") as said:
             said.append("{} objects, {} of them new".format(*write_demo_logs(stack.object_store.client)))
+            write_training_data(stack.object_store.client)
         with _step("Wait for Airflow"):
             api = stack.wait_ready()
+        with _step("Check the training data"):
+            checks = _check_training_data(stack, api)
         with _step("Run the DAGs: plan, ingest, reconcile"):
-            runs = _run_dags(stack, api)
-        right = _show(stack, api, runs)
+            wanted = {f"paylog__{day.subscription_id}": day.subscription_id for day in demo_logs()}
+            runs = _run_dags(stack, api, wanted, _WINDOW)
+        right = _show_training_data(checks) & _show(stack, api, runs)
         out.print(f"\n{time.monotonic() - started:.0f} s from start to receipts.")
         if not options.once:
             _stay(stack)
@@ -75,11 +102,28 @@ def _demo(options: argparse.Namespace) -> int:
     return 0 if right else 1
 
 
-def _run_dags(stack: Stack, api: AirflowApi) -> dict[str, str]:
-    """Subscription id → id of its finished run over the days of the demo."""
-    wanted = {f"paylog__{day.subscription_id}": day.subscription_id for day in demo_logs()}
+def _check_training_data(stack: Stack, api: AirflowApi) -> dict[str, dict[str, Any]]:
+    """Subscription id → the check that its training data's DAG made."""
+    wanted = {f"paylog_training_data__{name}": name for name in PLANTED if name in _with_training_data(stack)}
+    runs = _run_dags(stack, api, wanted, {})
+    return {
+        name: api.xcom(f"paylog_training_data__{name}", run, "check", "check") for name, run in runs.items()
+    }
+
+
+def _with_training_data(stack: Stack) -> set[str]:
+    from paylog.subscription import load_subscriptions
+
+    return {s.id for s in load_subscriptions(stack.subscriptions) if s.training_data is not None}
+
+
+def _run_dags(stack: Stack, api: AirflowApi, wanted: dict[str, str], conf: dict[str, Any]) -> dict[str, str]:
+    """Subscription id → id of the finished run of its DAG.
+
+    :param wanted: DAG id → subscription id.
+    """
     stack.wait(lambda: set(wanted) <= api.dags(), what="the DAGs to be parsed")
-    runs = {dag_id: api.trigger(dag_id, conf=_WINDOW) for dag_id in wanted}
+    runs = {dag_id: api.trigger(dag_id, conf=conf) for dag_id in wanted}
     for dag_id in wanted:
         api.unpause(dag_id)
     for dag_id, run_id in runs.items():
@@ -97,6 +141,21 @@ def _wait_for_run(stack: Stack, api: AirflowApi, dag_id: str, run_id: str) -> No
         raise StopError(
             f"{dag_id} failed in {', '.join(failed)}: see the task's log in {stack.airflow.logs / 'tasks'}"
         )
+
+
+def _show_training_data(checks: dict[str, dict[str, Any]]) -> bool:
+    """Print what was found in the training data; whether that is what was planted."""
+    table = _table("Training data", ["subscription"])
+    for name in ("rows", "status", "found", "planted"):
+        table.add_column(name, justify="right" if name == "rows" else "left")
+    right = True
+    for name, check in checks.items():
+        found = [finding["code"] for finding in check["findings"]]
+        right = right and found == PLANTED[name]
+        cells = [", ".join(codes) or "nothing" for codes in (found, PLANTED[name])]
+        table.add_row(name, f"{check['rows'] or 0:,}", check["status"], *cells)
+    out.print(table)
+    return right
 
 
 def _show(stack: Stack, api: AirflowApi, runs: dict[str, str]) -> bool:

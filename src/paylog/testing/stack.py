@@ -31,13 +31,23 @@ class Stack:
     :param state: folder of everything that is kept; a later start on it continues.
     :param dags: Airflow's DAGs folder.
     :param port: of the Airflow UI; 0 for any free one.
+    :param more_connections: connection id → fields, beside those of the data mart and the logs.
     """
 
-    def __init__(self, state: Path, *, dags: Path, subscriptions: Path, port: int = 0) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        dags: Path,
+        subscriptions: Path,
+        port: int = 0,
+        more_connections: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
         self.state = state.resolve()
         self.dags = dags
         self.subscriptions = subscriptions
         self.port = port
+        self._more_connections = more_connections or {}
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,6 +125,7 @@ class Stack:
                 "password": store.password,
                 "extra": store.extra,
             },
+            **{name: dict(fields) for name, fields in self._more_connections.items()},
         }
 
     def environment(self) -> dict[str, str]:

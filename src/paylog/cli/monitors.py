@@ -1,0 +1,84 @@
+"""``paylog monitors``: which monitors a subscription can have, which not, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paylog.cli.answer import print_json, print_table
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.exit_code import ExitCode, reported
+
+if TYPE_CHECKING:
+    from paylog.capabilities import Verdict
+    from paylog.subscription import Subscription
+
+
+def monitors(
+    subscription_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
+    ] = None,
+    folder: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Say which monitors can be had (fairness, quality, explainability, drift), which not, and why.
+
+    Ends with 5 when a monitor that the subscription wants cannot be had.
+    """
+    with reported(as_json):
+        from paylog.capabilities import capabilities
+
+        rules = capabilities()
+        asked = find_subscriptions(folder, subscription_ids)
+        found = {each.id: (each, facts := _facts(each), rules.verdicts(facts)) for each in asked}
+        if as_json:
+            print_json([_document(*entry) for entry in found.values()])
+        else:
+            for number, (subscription, _, verdicts) in enumerate(found.values()):
+                _print(subscription, verdicts, first=number == 0)
+        if any(
+            v.answer == "no" and v.monitor in s.monitors
+            for s, _, verdicts in found.values()
+            for v in verdicts
+        ):
+            raise typer.Exit(ExitCode.STOPPED)
+
+
+def _facts(subscription: Subscription) -> dict[str, str]:
+    from paylog.capabilities import declared_facts
+    from paylog.pipeline import open_data_mart
+    from paylog.training_status import UNCHECKED, TrainingStatus
+
+    state, payload = UNCHECKED, False
+    with open_data_mart(subscription) as data_mart:
+        if data_mart.is_set_up():
+            training = TrainingStatus.of(subscription, data_mart)
+            state = training.state if training else UNCHECKED
+            payload = data_mart.has_payload(subscription.id)
+    return declared_facts(subscription) | {
+        "training_data_status": state,
+        "payload": "loaded" if payload else "none",
+    }
+
+
+def _document(subscription: Subscription, facts: dict[str, str], verdicts: list[Verdict]) -> dict[str, Any]:
+    return {
+        "subscription": subscription.id,
+        "wanted": [monitor.value for monitor in subscription.monitors],
+        "facts": facts,
+        "monitors": [verdict.as_dict() for verdict in verdicts],
+    }
+
+
+def _print(subscription: Subscription, verdicts: list[Verdict], *, first: bool) -> None:
+    if not first:
+        typer.echo()
+    wanted = ", ".join(monitor.value for monitor in subscription.monitors) or "none"
+    typer.echo(f"{subscription.id}  wants: {wanted}")
+    rows = []
+    for verdict in verdicts:
+        reasons = [(rule.because, rule.remedy, rule.source) for rule in verdict.rules] or [("", "", "")]
+        for number, reason in enumerate(reasons):
+            rows.append((*((f"  {verdict.monitor}", verdict.answer) if number == 0 else ("", "")), *reason))
+    print_table(("  monitor", "", "because", "what to do", "source of the rule"), rows)
