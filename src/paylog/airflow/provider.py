@@ -80,6 +80,47 @@ _IBM_DB2: dict[str, Any] = {
     },
 }
 
+_OPENSCALE: dict[str, Any] = {
+    "connection-type": "paylog_openscale",
+    "hook-class-name": "paylog.airflow.hooks.OpenScaleHook",
+    "hook-name": "Watson OpenScale (paylog)",
+    "conn-fields": {
+        "instance_id": {
+            "label": "Instance id",
+            "schema": _TEXT,
+            "description": "GUID of the OpenScale instance, which is the data mart's id too.",
+        },
+        "auth": {
+            "label": "Authentication",
+            "schema": _TEXT,
+            "description": "iam (IBM Cloud), cp4d (Cloud Pak for Data: user with password or API key), "
+            "preauth (paylog serve, old private instances) or bearer. Left out: what the other fields suit.",
+        },
+        "apikey": {
+            "label": "API key",
+            "schema": _SECRET,
+            "description": "IBM Cloud API key; with a user: the user's key in Cloud Pak for Data.",
+        },
+        "token": {"label": "Token", "schema": _SECRET, "description": "A bearer token, used as it is."},
+        "iam_url": {
+            "label": "IAM address",
+            "schema": _TEXT,
+            "description": "Default: IBM Cloud's public one.",
+        },
+        "ca_file": {
+            "label": "CA file",
+            "schema": _TEXT,
+            "description": "Certificates (PEM) to verify the service by, on every worker. "
+            "Default: those that Python trusts.",
+        },
+    },
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema"],
+        "relabeling": {"host": "Address", "login": "User", "password": "Password or API key"},
+        "placeholders": {"host": "https://api.aiopenscale.cloud.ibm.com"},
+    },
+}
+
 _FOLDER: dict[str, Any] = {
     "connection-type": "paylog_folder",
     "hook-class-name": "paylog.airflow.hooks.FolderHook",
@@ -130,6 +171,6 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Payload logging for models served outside IBM Watson Machine Learning.",
         "integrations": [{"integration-name": "paylog", "tags": ["software"]}],
         "hooks": [{"integration-name": "paylog", "python-modules": ["paylog.airflow.hooks"]}],
-        "connection-types": [_IBM_COS, _IBM_DB2, _FOLDER],
+        "connection-types": [_IBM_COS, _IBM_DB2, _OPENSCALE, _FOLDER],
         "config": _CONFIG,
     }

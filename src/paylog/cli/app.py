@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from paylog.cli import check, monitors, plan, quarantine, run, schema, serve, status, training
+from paylog.cli import check, deliver, monitors, plan, quarantine, run, schema, serve, status, training
 from paylog.cli.exit_code import EPILOG
 from paylog.cli.lean import without_pandas
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command(epilog="Example:  paylog check subscriptions --connections")(check.check)
 app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
+app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
