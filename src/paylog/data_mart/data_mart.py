@@ -329,6 +329,11 @@ class DataMart:
         with self._sessions.transaction(f"read post {name!r}") as connection:
             return posts.read(connection, subscription_id, uri, name)
 
+    def prepare_feedback(self, feedback: FeedbackTable) -> None:
+        """Create a feedback table, if it is absent."""
+        with self._sessions.transaction(f"prepare {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+
     def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
         """Add feedback rows in one transaction; the table is created if it is absent."""
         with self._sessions.transaction(f"store feedback in {feedback.name!r}") as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -75,8 +75,10 @@ def read(
         .order_by(c._object_id, c._position, func.length(c.scoring_id), c.scoring_id)
     )
     streamed = connection.execution_options(stream_results=True, yield_per=_ROWS_A_FETCH).execute(query)
+    at = {name: place for place, name in enumerate(present)}
+    shown = [(name, place) for name, place in at.items() if not name.startswith("_")]
     for found in streamed:
-        row = _row(dict(found._mapping))
+        row = _row(tuple(found), at, shown)
         if between is None or between[0] <= row.place <= between[1]:
             yield row
 
@@ -87,15 +89,15 @@ def _within(c: ReadOnlyColumnCollection[str, Any], first: Place, last: Place) ->
     return and_(event >= first[:2], event <= last[:2])
 
 
-def _row(cells: dict[str, Any]) -> PayloadRow:
-    scoring_id = cells["scoring_id"]
+def _row(cells: tuple[Any, ...], at: dict[str, int], shown: Sequence[tuple[str, int]]) -> PayloadRow:
+    scoring_id = cells[at["scoring_id"]]
     _, dash, number = scoring_id.rpartition("-")
     row = int(number) if dash and number.isdigit() and len(number) < 10 else 0
     return PayloadRow(
-        (cells["_object_id"], cells["_position"], row),
+        (cells[at["_object_id"]], cells[at["_position"]], row),
         scoring_id,
-        cells["scoring_timestamp"],
-        cells["asset_revision"],
-        cells["_response_time"],
-        {name: cell for name, cell in cells.items() if not name.startswith("_")},
+        cells[at["scoring_timestamp"]],
+        cells[at["asset_revision"]],
+        cells[at["_response_time"]],
+        {name: cells[place] for name, place in shown},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from isal import igzip
 
 from paylog.connections import Connection
 from paylog.errors import ConfigurationError, RetriableError
@@ -102,7 +102,7 @@ class Service:
             url, query = f"{self._mart}/scoring_payloads", {}
             headers["Prefer"] = "return=minimal"
         try:
-            body = gzip.compress(records, 1, mtime=0)
+            body = igzip.compress(records, 0)
             answer = self._http.post(url, params=query, content=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Busy(f"no connection: {type(error).__name__}") from None
