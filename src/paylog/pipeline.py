@@ -31,6 +31,7 @@ from paylog.training_status import TrainingStatus, judge, require
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart, StoredCheck
     from paylog.data_mart.deliveries import DeliveryCounts
+    from paylog.openscale.service import Service
     from paylog.subscription import Subscription
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ingest",
     "ingest_planned",
     "open_data_mart",
+    "open_service",
     "open_storage",
     "plan",
     "prepare",
@@ -224,32 +226,33 @@ def _unwatched(rows: int, size: int) -> None:
 
 
 def deliver(
-    subscription: Subscription, run_id: str, progress: DeliveryProgress | None = None
+    subscription: Subscription,
+    run_id: str | None,
+    progress: DeliveryProgress | None = None,
+    *,
+    retry_failed: bool = False,
 ) -> DeliveryCounts:
     """Post what a run loaded, and is not confirmed yet, to the subscription's OpenScale service.
 
-    :raises DeliveryFailed: the service refused some of it, for good.
+    :param run_id: None: of all runs.
+    :param retry_failed: also what the service did not take before.
+    :raises DeliveryFailed: the service did not take some of it.
     :raises RetriableError: some of it could not be confirmed in time; nothing is lost, call again.
     """
     from paylog.openscale.delivery import Deliverer
-    from paylog.openscale.service import Service
 
-    settings = subscription.deliver
-    if settings is None:
-        raise ConfigurationError(f"{subscription.id}: no service is named (deliver:)")
-    with (
-        open_data_mart(subscription) as data_mart,
-        Service(resolve(settings.connection), settings) as service,
-    ):
+    with open_data_mart(subscription) as data_mart, open_service(subscription) as service:
+        if retry_failed:
+            data_mart.reopen_deliveries(subscription.id, run_id)
         deliverer = Deliverer(data_mart, subscription, service)
-        for receipt in reversed(data_mart.receipts(subscription.id, run_id=run_id, limit=None)):
-            if receipt.state == "committed" and receipt.counts.loaded:
-                deliverer.deliver(receipt.receipt_id, progress or _unwatched)
+        for batch in data_mart.undelivered(subscription.id, run_id):
+            deliverer.deliver(batch.receipt_id, progress or _unwatched, historical=batch.historical)
         counts = data_mart.delivery_counts(subscription.id, run_id)
     if counts.failed:
         raise DeliveryFailed(
-            f"{subscription.id}: the service did not take {counts.failed:,} of {counts.loaded:,} rows; "
-            "paylog_delivery in the data mart says why"
+            f"{subscription.id}: the service did not take {counts.failed:,} of {counts.loaded:,} rows; they "
+            "stay in the data mart, and its paylog_delivery says why. When that is mended: "
+            f"paylog deliver {subscription.id} --retry-failed"
         )
     return counts
 
@@ -260,7 +263,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
     Halves of pairs that waited too long are given up first.
 
     :raises UnbalancedReceipt: the table does not hold the rows, or the waiting halves, that the receipts
-        say.
+        say, or the OpenScale service not those that it confirmed.
     """
     with open_data_mart(subscription) as data_mart:
         data_mart.expire_pending(subscription, run_id, (window.start, window.end))
@@ -277,6 +280,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
         training = TrainingStatus.of(subscription, data_mart)
         findings = data_mart.payload_findings(subscription.id, run_id, limit=None) if training else []
+        delivery = _audited(subscription, run_id, data_mart) if subscription.deliver else None
     counted = sum(count.stored or 0 for count in stored)
     return RunReceipt.of(
         subscription.id,
@@ -288,7 +292,14 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         training_data=training,
         payload_findings=findings,
         waiting=waiting.halves,
+        delivery=delivery,
     )
+
+
+def _audited(subscription: Subscription, run_id: str, data_mart: DataMart) -> DeliveryCounts:
+    from paylog.openscale.audit import audited
+
+    return audited(data_mart, subscription, run_id)
 
 
 def _complete_through(
@@ -313,6 +324,18 @@ def open_payloads(subscription: Subscription) -> Payloads:
     """Bodies that records refer to: only in the container, or folder, of the subscription's logs."""
     logs = subscription.logs
     return Payloads(resolve(logs.connection), logs.bucket or "", logs.max_record_bytes)
+
+
+def open_service(subscription: Subscription) -> Service:
+    """The OpenScale service that the subscription names, to be closed (``with``). Not connected yet.
+
+    :raises ConfigurationError: it names none.
+    """
+    from paylog.openscale.service import Service
+
+    if subscription.deliver is None:
+        raise ConfigurationError(f"{subscription.id}: no service is named (deliver:)")
+    return Service(resolve(subscription.deliver.connection), subscription.deliver)
 
 
 def open_data_mart(subscription: Subscription) -> DataMart:

@@ -13,6 +13,7 @@ from paylog.records import Counts, Receipt
 
 if TYPE_CHECKING:
     from paylog.data_mart import StoredFinding
+    from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.training_status import TrainingStatus
 
 
@@ -24,6 +25,7 @@ class RunReceipt:
     :param counted: rows that were counted once more in the payload table itself, by reconcile.
     :param complete_through: the subscription's watermark after the run, None before its first.
     :param training_data: the standing check of the training data; None where the subscription has none.
+    :param delivery: what became of the rows at the OpenScale service; None where none is named.
     :param payload_findings: what the run's payload records have that the training data has not.
     :param settled: halves of pairs that stopped waiting in this run: their rows are counted as read and
         loaded, or as read and rejected.
@@ -44,6 +46,7 @@ class RunReceipt:
     payload_findings: tuple[StoredFinding, ...] = ()
     settled: int = 0
     waiting: int = 0
+    delivery: DeliveryCounts | None = None
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class RunReceipt:
         training_data: TrainingStatus | None = None,
         payload_findings: Iterable[StoredFinding] = (),
         waiting: int = 0,
+        delivery: DeliveryCounts | None = None,
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -80,6 +84,7 @@ class RunReceipt:
             tuple(payload_findings),
             sum(receipt.settled for receipt in committed),
             waiting,
+            delivery,
         )
 
     @property
@@ -118,6 +123,7 @@ class RunReceipt:
             "waiting halves": self.waiting,
             "complete through": through.isoformat() if through else None,
             **judged,
+            **({"delivery": self.delivery.as_dict()} if self.delivery else {}),
         }
 
     def as_text(self) -> str:
@@ -138,6 +144,8 @@ class RunReceipt:
         lines.append(f"  {verdict}; {self.counted:,} rows counted in the table")
         if self.complete_through:
             lines.append(f"  complete through {self.complete_through:%Y-%m-%d %H:%M} UTC")
+        if self.delivery:
+            lines.append(f"  delivered: {self.delivery.as_text()}")
         if self.training_data:
             lines.append(f"  training data {self.training_data.as_text()}")
         lines += [f"    {finding:<24} {rows:>8,} rows" for finding, rows in self.rows_by_finding.items()]

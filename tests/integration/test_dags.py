@@ -107,6 +107,24 @@ def test_the_graph_is_plan_ingest_reconcile(shipped: dict[str, Any]) -> None:
     assert task(dag, "reconcile")["outlets"][0]["__var"]["name"] == "paylog/churn"
 
 
+def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconciled(
+    home: Path, subscriptions: Path
+) -> None:
+    with (subscriptions / "churn.yaml").open("a") as file:
+        file.write("\ndeliver: {connection: service, data_set: d}\n")
+    dag = parse(home, subscriptions, dag_id="paylog__churn")["dags"]["paylog__churn"]
+    downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}
+    assert downstream == {
+        "plan": ["ingest"],
+        "ingest": ["deliver"],
+        "deliver": ["reconcile"],
+        "reconcile": [],
+    }
+    assert task(dag, "deliver")["trigger_rule"] == "none_failed"
+    assert task(dag, "deliver")["has_retry_policy"]
+    assert "data set `d`" in dag["doc_md"]
+
+
 def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"]["paylog__churn"]
     assert dag["timetable"]["__type"].endswith("CronDataIntervalTimetable")

@@ -91,6 +91,37 @@ _OURS = [
         ["host", "schema", "port", "login", "password"],
         {},
     ),
+    _type(
+        "paylog_openscale",
+        "OpenScaleHook",
+        "Watson OpenScale (paylog)",
+        {
+            "instance_id": _field(
+                "Instance id", "GUID of the OpenScale instance, which is the data mart's id too."
+            ),
+            "auth": _field(
+                "Authentication",
+                "iam (IBM Cloud), cp4d (Cloud Pak for Data: user with password or API key), "
+                "preauth (paylog serve, old private instances) or bearer. "
+                "Left out: what the other fields suit.",
+            ),
+            "apikey": _field(
+                "API key",
+                "IBM Cloud API key; with a user: the user's key in Cloud Pak for Data.",
+                _SECRET,
+            ),
+            "token": _field("Token", "A bearer token, used as it is.", _SECRET),
+            "iam_url": _field("IAM address", "Default: IBM Cloud's public one."),
+            "ca_file": _field(
+                "CA file",
+                "Certificates (PEM) to verify the service by, on every worker. "
+                "Default: those that Python trusts.",
+            ),
+        },
+        ["schema"],
+        {"host": "Address", "login": "User", "password": "Password or API key"},
+        {"host": "https://api.aiopenscale.cloud.ibm.com"},
+    ),
 ]
 
 # Airflow's own types. Where their provider is installed, its form is used; the fields are the same.

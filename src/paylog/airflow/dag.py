@@ -1,4 +1,4 @@
-"""One DAG per subscription: plan → ingest (mapped over batches) → reconcile.
+"""One DAG per subscription: plan → ingest (mapped over batches) → deliver → reconcile.
 
 Only what Airflow needs to draw the graph is imported here; the work is imported inside the tasks.
 """
@@ -24,7 +24,7 @@ from paylog.airflow.description import (
     receipt_label,
     receipt_text,
 )
-from paylog.errors import ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
+from paylog.errors import DeliveryFailed, ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
 
 if TYPE_CHECKING:
     from paylog.layout import Window
@@ -85,7 +85,11 @@ def subscription_dag(subscription: Subscription) -> DAG:
     ) as dag:
         batches = _plan(subscription)
         loads = _ingest(subscription).expand(batch=batches)
-        loads >> _reconcile(subscription)
+        reconciled = _reconcile(subscription)
+        if subscription.deliver is None:
+            loads >> reconciled
+        else:
+            loads >> _deliver(subscription) >> reconciled
     return dag
 
 
@@ -137,6 +141,27 @@ def _ingest(subscription: Subscription) -> Any:
         return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
 
     return ingest
+
+
+def _deliver(subscription: Subscription) -> Any:
+    @task(
+        map_index_template="{{ label }}",
+        multiple_outputs=False,
+        trigger_rule="none_failed",
+        doc_md="Posts what the run loaded, and is not confirmed yet, to the OpenScale service.",
+    )
+    def deliver() -> dict[str, Any]:
+        from paylog import pipeline
+        from paylog.airflow.connections import use_airflow_connections
+
+        use_airflow_connections()
+        context = get_current_context()
+        with _refusal_shown(context):
+            counts = pipeline.deliver(subscription, context["run_id"], _logged_delivery())
+        show_label(context, counts.as_text())
+        return counts.as_dict()
+
+    return deliver()
 
 
 def _reconcile(subscription: Subscription) -> Any:
@@ -196,7 +221,7 @@ def _refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
     """Name the task instance after the error that no retry can help, so that no log need be opened."""
     try:
         yield
-    except (PayloadRefused, RequirementUnmet, ErrorBudgetExceeded) as error:
+    except (PayloadRefused, RequirementUnmet, ErrorBudgetExceeded, DeliveryFailed) as error:
         show_label(context, f"{prefix}{error}")
         raise
 
@@ -213,5 +238,20 @@ def _logged_progress() -> Callable[[int, int], None]:
         if now >= due + _PROGRESS_SECONDS:
             due = now
             log.info("%d rows read so far, %.0f a second", total, total / (now - started))
+
+    return progress
+
+
+def _logged_delivery() -> Callable[[int, int], None]:
+    """Says how far a delivery is, every ten seconds."""
+    due = time.monotonic() + _PROGRESS_SECONDS
+    confirmed = failed = 0
+
+    def progress(more_confirmed: int, more_failed: int) -> None:
+        nonlocal due, confirmed, failed
+        confirmed, failed = confirmed + more_confirmed, failed + more_failed
+        if time.monotonic() >= due:
+            due = time.monotonic() + _PROGRESS_SECONDS
+            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
 
     return progress

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from paylog.subscription import Subscription
     from paylog.training_data import Finding
 
+_DELIVER = "**deliver** posts what is loaded to Watson OpenScale; its label: rows confirmed, failed, open. "
 _FATES = ("loaded", "duplicate", "rejected", "filtered", "pending")
 
 
@@ -36,7 +37,8 @@ def receipt_label(receipt: RunReceipt) -> str:
     counts = receipt.counts
     account = f"{counts.read:,} read = {' + '.join(_fates(counts))}" if counts.read else "nothing new"
     verdict = "balanced" if counts.balanced else "NOT BALANCED"
-    return " · ".join([window_label(receipt.window), account, *_judged(receipt), verdict])
+    delivered = [receipt.delivery.as_text()] if receipt.delivery else []
+    return " · ".join([window_label(receipt.window), account, *_judged(receipt), *delivered, verdict])
 
 
 def _judged(receipt: RunReceipt) -> list[str]:
@@ -128,12 +130,14 @@ def dag_description(subscription: Subscription) -> str:
         ),
         ("Error budget", _budget(subscription)),
         ("Training data", _training_data(subscription)),
+        ("Delivered to", _service(subscription)),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         f"### Payload records of `{subscription.id}`\n\n| | |\n|---|---|\n{table}\n\n"
         "**plan** lists the window's capture objects and leaves out what the ledger has. "
         "**ingest** loads one batch per task, each in one transaction. "
+        f"{_DELIVER if subscription.deliver else ''}"
         "**reconcile** checks every receipt against the payload table. Its label in the list of "
         "tasks is the receipt in short; its XCom `receipt`, and the asset event, hold all of it.\n\n"
         "Clearing and rerunning any task is safe: it ends in the same table."
@@ -164,6 +168,16 @@ def _training_data(subscription: Subscription) -> str:
         place = "/".join(part.strip("/") for part in (where.bucket, where.object or where.prefix) if part)
     required = ", required before loading" if subscription.require else ""
     return f"connection `{where.connection}`, `{place}` ({where.type}){required}"
+
+
+def _service(subscription: Subscription) -> str:
+    deliver: Any = subscription.deliver
+    if deliver is None:
+        return "no service"
+    target = (
+        f"data set `{deliver.data_set}`" if deliver.data_set else f"subscription `{deliver.subscription}`"
+    )
+    return f"Watson OpenScale, connection `{deliver.connection}`, {target} ({deliver.api})"
 
 
 def _logs(subscription: Subscription) -> str:

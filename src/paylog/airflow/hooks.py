@@ -125,6 +125,29 @@ class IbmDb2Hook(BaseHook):
             return False, str(error)
 
 
+class OpenScaleHook(BaseHook):
+    """Connection type ``paylog_openscale``: the Watson OpenScale service that payload is delivered to."""
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "paylog_openscale_default"
+    conn_type = "paylog_openscale"
+    hook_name = "Watson OpenScale (paylog)"
+
+    def __init__(self, conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Sign in and ask for the data marts: ``(signed in, what was seen)``."""
+        from paylog.openscale.service import data_marts
+
+        try:
+            found = data_marts(airflow_connection(self.conn_id))
+        except PaylogError as error:
+            return False, str(error)
+        return True, f"Signed in; data marts: {', '.join(found) or 'none'}."
+
+
 def _described(objects: Iterator[object], place: str) -> str:
     count = sum(1 for _ in islice(objects, 1000))
     return f"Reached {place}: {'1,000 or more' if count == 1000 else count} objects."

@@ -12,7 +12,7 @@ import typer
 from paylog.cli.answer import print_json, print_table, printable
 from paylog.cli.choice import DEFAULT_FOLDER, Json
 from paylog.cli.exit_code import ExitCode, NotFoundError, describe, reported
-from paylog.errors import PaylogError
+from paylog.errors import PaylogError, RetriableError
 
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
@@ -41,7 +41,10 @@ def check(
     ] = DEFAULT_FOLDER,
     connections: Annotated[
         bool,
-        typer.Option("--connections", help="Also list one key of each store and sign in to each data mart."),
+        typer.Option(
+            "--connections",
+            help="Also list one key of each store, sign in to each data mart and ask each service.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -92,6 +95,8 @@ def _probes(subscriptions: Iterable[Subscription]) -> Iterator[Probe]:
         yield _probe(subscription, "data mart", mart, _sign_in)
         if subscription.training_data is not None:
             yield _probe(subscription, "training data", subscription.training_data.connection, _open_training)
+        if subscription.deliver is not None:
+            yield _probe(subscription, "delivery", subscription.deliver.connection, _ask_service)
 
 
 def _probe(
@@ -126,3 +131,14 @@ def _open_training(subscription: Subscription) -> str:
 
     data = open_source(subscription)
     return f"there is {data.version.location}, of {len(data.columns)} columns"
+
+
+def _ask_service(subscription: Subscription) -> str:
+    from paylog.openscale.service import Busy
+    from paylog.pipeline import open_service
+
+    with open_service(subscription) as service:
+        try:
+            return f"it has {service.count():,} payload records"
+        except Busy as busy:
+            raise RetriableError(f"the service does not answer: {busy}") from None

@@ -13,6 +13,7 @@ from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
     from paylog.data_mart import Watermark
+    from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.data_mart.expiry import Waiting
     from paylog.records import Receipt
     from paylog.subscription import Subscription
@@ -29,6 +30,7 @@ class Status:
     quarantine: dict[str, int]
     training_data: TrainingStatus | None = None
     waiting: Waiting | None = None
+    delivery: DeliveryCounts | None = None
 
     @classmethod
     def of(cls, subscription: Subscription, receipts: int) -> Status:
@@ -46,6 +48,7 @@ class Status:
                 rejects,
                 TrainingStatus.of(subscription, data_mart),
                 data_mart.pending(subscription.id),
+                data_mart.delivery_counts(subscription.id) if subscription.deliver else None,
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class Status:
             "quarantine": self.quarantine,
             "training_data": self.training_data.as_dict() if self.training_data else None,
             "pending": self.waiting.halves if self.waiting else 0,
+            "delivery": self.delivery.as_dict() if self.delivery else None,
             "receipts": [asdict(receipt) for receipt in self.receipts],
         }
 
@@ -72,7 +76,7 @@ def status(
     folder: Folder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Show the watermark, the last receipts and the quarantine by reason."""
+    """Show the watermark, the last receipts, the quarantine by reason, and what is not delivered."""
     with reported(as_json):
         found = [Status.of(s, receipts) for s in find_subscriptions(folder, subscription_ids)]
         if as_json:
@@ -112,5 +116,7 @@ def _print(status: Status) -> None:
     if status.quarantine:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in status.quarantine.items())
         typer.echo(f"  quarantine: {reasons}")
+    if status.delivery:
+        typer.echo(f"  delivered: {status.delivery.as_text()}")
     if status.training_data:
         typer.echo(f"  training data {status.training_data.as_text()}")

@@ -79,6 +79,14 @@ class FeedbackLogging:
         """Feedback rows in the table."""
         return len(self.get_table_content("python")["values"])
 
+    def prepare(self) -> None:
+        """Make the table where the model schema is known and has a label; the first ``store`` does it too."""
+        mart, uid = self._subscription.client.mart, self._subscription.uid
+        if mart.registry.document(uid) is not None and self._subscription.declared().model_schema.of_role(
+            Role.TARGET
+        ):
+            mart.prepare_feedback(self._table(self._fields()))
+
     def _table(self, fields: Sequence[Field]) -> FeedbackTable:
         return FeedbackTable(self._subscription.client.mart.schema, self._subscription.uid, fields)
 

@@ -42,7 +42,7 @@ class PayloadLogging:
 
         :raises ConfigurationError: it is not enabled.
         """
-        if not self._enabled():
+        if not self.enabled:
             raise ConfigurationError("payload logging is not enabled, so it cannot be disabled")
         self._configure({"enabled": False})
 
@@ -50,9 +50,9 @@ class PayloadLogging:
         """Whether it is enabled, and ``parameters`` with table name and schema once records were stored."""
         uid, mart = self._subscription.uid, self._subscription.client.mart
         parameters: dict[str, Any] = {"table_name": f"{mart.schema}.{payload_table_name(uid)}"}
-        if uid in mart.registry.documents():
+        if mart.registry.document(uid) is not None:
             parameters["output_data_schema"] = self.schema()
-        return {"enabled": self._enabled(), "parameters": parameters}
+        return {"enabled": self.enabled, "parameters": parameters}
 
     def store(self, records: Sequence[PayloadRecord], deployment_id: str | None = None) -> Receipt:
         """Store records in one transaction; storing the same again adds nothing.
@@ -63,7 +63,7 @@ class PayloadLogging:
         :raises InvalidInput: a record cannot be stored at all, or there are none; nothing was kept.
         :raises ConfigurationError: disabled, another deployment's, or the first records show no schema.
         """
-        if not self._enabled():
+        if not self.enabled:
             raise ConfigurationError("payload logging is disabled: call payload_logging.enable() first")
         known = self._subscription.get_deployment_uids()
         if deployment_id is not None and deployment_id not in known:
@@ -119,7 +119,9 @@ class PayloadLogging:
         columns = self._subscription.declared().model_schema.columns
         return {"type": "struct", "fields": [_field(c) for c in columns if not c.name.startswith("_")]}
 
-    def _enabled(self) -> bool:
+    @property
+    def enabled(self) -> bool:
+        """Whether ``store`` accepts records."""
         asset = self._subscription.asset
         return asset is None or bool(asset.configurations.get(_PAYLOAD_LOGGING, {}).get("enabled"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paylog.client.feedback_logging import FeedbackLogging
+from paylog.client.monitors import DriftMonitoring, Explainability, FairnessMonitoring, QualityMonitoring
 from paylog.client.payload_logging import PayloadLogging
 from paylog.client.proposal import model_schema
 from paylog.errors import ConfigurationError
@@ -32,6 +33,10 @@ class SubscriptionClient:
         self.uid = uid
         self.payload_logging = PayloadLogging(self)
         self.feedback_logging = FeedbackLogging(self)
+        self.fairness_monitoring = FairnessMonitoring(self)
+        self.quality_monitoring = QualityMonitoring(self)
+        self.explainability = Explainability(self)
+        self.drift_monitoring = DriftMonitoring(self)
 
     def __repr__(self) -> str:
         return f"SubscriptionClient(uid={self.uid!r})"
@@ -39,26 +44,28 @@ class SubscriptionClient:
     @property
     def asset(self) -> SubscribedAsset | None:
         """What was subscribed in Python; None for a subscription that came from a YAML file."""
-        found = [a for a in self.client.mart.registry.assets() if a.subscription_id == self.uid]
-        return found[0] if found else None
+        return self.client.mart.registry.asset(self.uid)
 
     def declared(self) -> Subscription:
         """The subscription as a DAG would load it.
 
         :raises ConfigurationError: its model schema is not known yet.
         """
-        document = self.client.mart.registry.documents().get(self.uid)
+        document = self.client.mart.registry.document(self.uid)
         if document is None:
             raise ConfigurationError(f"subscription {self.uid}: {_NOT_YET}")
         return Subscription.model_validate(document)
 
     def declare(self, records: bytes) -> Subscription:
         """The subscription, with the model schema that the first records show if it has none."""
-        if self.uid in self.client.mart.registry.documents() or (asset := self.asset) is None:
+        document = self.client.mart.registry.document(self.uid)
+        if document is not None:
+            return Subscription.model_validate(document)
+        if (asset := self.asset) is None:
             return self.declared()
         binding = self.client.bindings.get(asset.binding_id)
         mart = self.client.mart
-        document = {
+        described = {
             "id": self.uid,
             "service_provider": binding.service_type,
             "deployment": {"id": asset.deployment["deployment_id"], "name": asset.deployment["name"]},
@@ -67,7 +74,7 @@ class SubscriptionClient:
             "data_mart": {"connection": self._connection(), "schema": mart.schema},
             "error_budget": {"share": None},
         }
-        subscription = Subscription.model_validate(document)
+        subscription = Subscription.model_validate(described)
         mart.ensure(subscription)
         return subscription
 

@@ -75,7 +75,7 @@ class Subscriptions:
 
     def get_uids(self) -> list[str]:
         """Ids of all subscriptions."""
-        return [row[0] for row in self._rows()]
+        return self._client.mart.registry.subscription_ids()
 
     def get_details(self, subscription_uid: str | None = None) -> dict[str, Any]:
         """One subscription, or ``{"subscriptions": […]}``."""

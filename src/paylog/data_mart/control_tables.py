@@ -326,6 +326,7 @@ deliveries = Table(
     *_counts("confirmed", "failed"),
     Column("state", Text, nullable=False, server_default=text("'posting'")),
     _name("request_id", nullable=True),
+    Column("count_before", BigInteger),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     _time("created_at", nullable=False, default="now()"),

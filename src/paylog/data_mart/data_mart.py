@@ -28,7 +28,7 @@ from paylog.data_mart import (
     watermark,
 )
 from paylog.data_mart.delivered_rows import PayloadRow, Place
-from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState
+from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState, Undelivered
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
 from paylog.data_mart.load import BatchName, Load
@@ -289,10 +289,12 @@ class DataMart:
             return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
 
     @contextmanager
-    def delivered_rows(self, subscription_id: str, receipt_id: int) -> Iterator[Iterator[PayloadRow]]:
+    def delivered_rows(
+        self, subscription_id: str, receipt_id: int, between: tuple[Place, Place] | None = None
+    ) -> Iterator[Iterator[PayloadRow]]:
         """The rows that a receipt's batch loaded, streamed in the order of their places."""
         with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
-            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id)
+            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id, between)
 
     @contextmanager
     def delivering(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
@@ -306,22 +308,43 @@ class DataMart:
         with self._sessions.transaction(f"read the deliveries of receipt {receipt_id}") as connection:
             return deliveries.of_receipt(connection, subscription_id, receipt_id)
 
+    def undelivered(self, subscription_id: str, run_id: str | None = None) -> list[Undelivered]:
+        """Receipts of a run, or of all, with rows that are neither confirmed nor failed; oldest first."""
+        with self._sessions.transaction(f"read what of {subscription_id!r} is not delivered") as connection:
+            return deliveries.undelivered(connection, subscription_id, run_id)
+
+    def reopen_deliveries(self, subscription_id: str, run_id: str | None = None) -> int:
+        """Let requests with failed rows, of a run or of all, be tried again; how many there are."""
+        with self._sessions.transaction(f"reopen failed deliveries of {subscription_id!r}") as connection:
+            return deliveries.reopen(connection, subscription_id, run_id)
+
     def begin_delivery(
-        self, subscription_id: str, receipt_id: int, first: Place, last: Place, rows: int
+        self,
+        subscription_id: str,
+        receipt_id: int,
+        first: Place,
+        last: Place,
+        rows: int,
+        count_before: int | None = None,
     ) -> int:
         """Note that rows are about to be posted; the delivery's id."""
         with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
-            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows)
+            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows, count_before)
 
     def settle_delivery(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
         """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
         with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
             deliveries.settle(connection, delivery_id, state, **known)
 
-    def delivery_counts(self, subscription_id: str, run_id: str) -> DeliveryCounts:
-        """What became of the rows that a run loaded at the service."""
-        with self._sessions.transaction(f"read the deliveries of run {run_id!r}") as connection:
+    def delivery_counts(self, subscription_id: str, run_id: str | None = None) -> DeliveryCounts:
+        """What became of the rows that a run, or all of them, loaded at the service."""
+        with self._sessions.transaction(f"count the deliveries of {subscription_id!r}") as connection:
             return deliveries.counts(connection, subscription_id, run_id)
+
+    def scoring_span(self, subscription_id: str, run_id: str) -> tuple[datetime, datetime] | None:
+        """First and last scoring time of what a run loaded, None when it loaded nothing."""
+        with self._sessions.transaction(f"read the ledger of run {run_id!r}") as connection:
+            return deliveries.span(connection, subscription_id, run_id)
 
     def payload_page(self, subscription_id: str, choice: Choice, *, count: bool = False) -> RecordPage:
         """Some payload records, chosen as OpenScale's REST API does; at most 1,000."""
@@ -332,6 +355,11 @@ class DataMart:
         """What became of a post; None when there was none of that name."""
         with self._sessions.transaction(f"read post {name!r}") as connection:
             return posts.read(connection, subscription_id, uri, name)
+
+    def prepare_feedback(self, feedback: FeedbackTable) -> None:
+        """Create a feedback table, if it is absent."""
+        with self._sessions.transaction(f"prepare {feedback.name!r}") as connection:
+            feedback.ensure(connection)
 
     def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
         """Add feedback rows in one transaction; the table is created if it is absent."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, column, func, select, table
+from sqlalchemy import ColumnElement, Connection, and_, column, func, select, table, true, tuple_
 from sqlalchemy import types as sql
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from paylog.data_mart.control_tables import objects
 from paylog.data_mart.payload_table import payload_table_name, read_columns
@@ -36,8 +37,17 @@ class PayloadRow:
         return self.place[:2]
 
 
-def read(connection: Connection, schema: str, subscription_id: str, receipt_id: int) -> Iterator[PayloadRow]:
-    """Rows of a receipt's live objects, streamed; in the order of object, position and row."""
+def read(
+    connection: Connection,
+    schema: str,
+    subscription_id: str,
+    receipt_id: int,
+    between: tuple[Place, Place] | None = None,
+) -> Iterator[PayloadRow]:
+    """Rows of a receipt's live objects, streamed; in the order of object, position and row.
+
+    :param between: only those from one place to another, both included.
+    """
     span = connection.execute(
         select(
             func.array_agg(objects.c.object_id),
@@ -61,22 +71,33 @@ def read(connection: Connection, schema: str, subscription_id: str, receipt_id: 
     query = (
         select(*(c[name] for name in present))
         .where(c.scoring_timestamp.between(first, last), c._object_id.in_(ids))
+        .where(true() if between is None else _within(c, *between))
         .order_by(c._object_id, c._position, func.length(c.scoring_id), c.scoring_id)
     )
     streamed = connection.execution_options(stream_results=True, yield_per=_ROWS_A_FETCH).execute(query)
-    for row in streamed:
-        yield _row(dict(row._mapping))
+    at = {name: place for place, name in enumerate(present)}
+    shown = [(name, place) for name, place in at.items() if not name.startswith("_")]
+    for found in streamed:
+        row = _row(tuple(found), at, shown)
+        if between is None or between[0] <= row.place <= between[1]:
+            yield row
 
 
-def _row(cells: dict[str, Any]) -> PayloadRow:
-    scoring_id = cells["scoring_id"]
+def _within(c: ReadOnlyColumnCollection[str, Any], first: Place, last: Place) -> ColumnElement[bool]:
+    """Rows of the records from one place to another."""
+    event = tuple_(c._object_id, c._position)
+    return and_(event >= first[:2], event <= last[:2])
+
+
+def _row(cells: tuple[Any, ...], at: dict[str, int], shown: Sequence[tuple[str, int]]) -> PayloadRow:
+    scoring_id = cells[at["scoring_id"]]
     _, dash, number = scoring_id.rpartition("-")
     row = int(number) if dash and number.isdigit() and len(number) < 10 else 0
     return PayloadRow(
-        (cells["_object_id"], cells["_position"], row),
+        (cells[at["_object_id"]], cells[at["_position"]], row),
         scoring_id,
-        cells["scoring_timestamp"],
-        cells["asset_revision"],
-        cells["_response_time"],
-        {name: cell for name, cell in cells.items() if not name.startswith("_")},
+        cells[at["scoring_timestamp"]],
+        cells[at["asset_revision"]],
+        cells[at["_response_time"]],
+        {name: cells[place] for name, place in shown},
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from paylog.data_mart.control_tables import deliveries, receipts
+from paylog.data_mart.control_tables import deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
 
 _MOST_ERRORS = 100
+_LIVE = timedelta(days=1)
+_BACKFILL = "backfill__"  # how Airflow's ids of backfill runs begin
 
 
 class DeliveryState(StrEnum):
@@ -26,7 +29,11 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEntry:
-    """One request: the rows from ``first`` to ``last``, both included."""
+    """One request: the rows from ``first`` to ``last``, both included.
+
+    :param attempts: 1, and 1 more each time that its failed rows were to be tried again.
+    :param count_before: v1: how many records the service had before the request was sent.
+    """
 
     delivery_id: int
     first: Place
@@ -35,6 +42,7 @@ class DeliveryEntry:
     state: DeliveryState
     request_id: str | None
     attempts: int
+    count_before: int | None
 
     def covers(self, place: Place) -> bool:
         """Whether a row was in the request."""
@@ -43,16 +51,47 @@ class DeliveryEntry:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """Rows of a run: loaded = confirmed + failed + open."""
+    """Rows of a run, or of all runs: loaded = confirmed + failed + open.
+
+    :param loaded: without those that were superseded before they were delivered.
+    :param service: records that the service itself counts, None where it was not asked or did not say.
+    """
 
     loaded: int = 0
     confirmed: int = 0
     failed: int = 0
+    service: int | None = None
 
     @property
     def open(self) -> int:
         """Rows that are neither confirmed nor failed."""
         return self.loaded - self.confirmed - self.failed
+
+    @property
+    def balanced(self) -> bool:
+        """Whether no more rows were delivered than loaded."""
+        return self.open >= 0
+
+    def as_dict(self) -> dict[str, int | None]:
+        """Plain JSON values."""
+        counts = {"loaded": self.loaded, "confirmed": self.confirmed, "failed": self.failed}
+        return {**counts, "open": self.open, "counted by the service": self.service}
+
+    def as_text(self) -> str:
+        """``5,940 confirmed, 3 failed, 7 open``: without the zeros."""
+        parts = [f"{n:,} {name}" for n, name in ((self.failed, "failed"), (self.open, "open")) if n]
+        return ", ".join([f"{self.confirmed:,} confirmed", *parts])
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A receipt with rows that are neither confirmed nor failed.
+
+    :param historical: of an Airflow backfill, or its window ended more than a day before it was loaded.
+    """
+
+    receipt_id: int
+    historical: bool
 
 
 def of_receipt(connection: Connection, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
@@ -60,21 +99,28 @@ def of_receipt(connection: Connection, subscription_id: str, receipt_id: int) ->
     d = deliveries.c
     query = (
         select(d.delivery_id, d.first_object, d.first_position, d.first_row, d.last_object, d.last_position,
-               d.last_row, d.rows, d.state, d.request_id, d.attempts)
+               d.last_row, d.rows, d.state, d.request_id, d.attempts, d.count_before)
         .where(d.subscription_id == subscription_id, d.receipt_id == receipt_id)
         .order_by(d.first_object, d.first_position, d.first_row)
     )  # fmt: skip
     return [
-        DeliveryEntry(r[0], tuple(r[1:4]), tuple(r[4:7]), r[7], DeliveryState(r[8]), r[9], r[10])
+        DeliveryEntry(r[0], tuple(r[1:4]), tuple(r[4:7]), r[7], DeliveryState(r[8]), *r[9:12])
         for r in connection.execute(query)
     ]
 
 
 def begin(
-    connection: Connection, subscription_id: str, receipt_id: int, first: Place, last: Place, rows: int
+    connection: Connection,
+    subscription_id: str,
+    receipt_id: int,
+    first: Place,
+    last: Place,
+    rows: int,
+    count_before: int | None,
 ) -> int:
     """Note that rows are about to be posted; the entry's id."""
     values = {"subscription_id": subscription_id, "receipt_id": receipt_id, "rows": rows, "attempts": 1}
+    values |= {"count_before": count_before}
     for end, place in (("first", first), ("last", last)):
         values |= dict(zip((f"{end}_object", f"{end}_position", f"{end}_row"), place, strict=True))
     statement = deliveries.insert().values(values).returning(deliveries.c.delivery_id)
@@ -94,18 +140,55 @@ def settle(
     """Note what is known of a request."""
     values: dict[str, Any] = {"state": state, "confirmed": confirmed, "failed": failed}
     values |= {"errors": list(errors)[:_MOST_ERRORS], "updated_at": func.now()}
-    if confirmed or failed:
+    if state in (DeliveryState.CONFIRMED, DeliveryState.FAILED):
         values["rows"] = confirmed + failed  # fewer than were posted where some were superseded since
     if request_id is not None:
         values["request_id"] = request_id
     connection.execute(update(deliveries).where(deliveries.c.delivery_id == delivery_id).values(values))
 
 
-def counts(connection: Connection, subscription_id: str, run_id: str) -> DeliveryCounts:
-    """What became of the rows that a run loaded."""
-    of_run = (receipts.c.subscription_id == subscription_id, receipts.c.run_id == run_id)
+def reopen(connection: Connection, subscription_id: str, run_id: str | None) -> int:
+    """Let requests with failed rows be tried again; how many there are. None: of every run."""
+    d = deliveries.c
+    of_run = select(receipts.c.receipt_id).where(_of_run(subscription_id, run_id))
+    statement = (
+        update(deliveries)
+        .where(d.subscription_id == subscription_id, d.failed > 0, d.receipt_id.in_(of_run))
+        .values(state=DeliveryState.POSTING, confirmed=0, failed=0, request_id=None, count_before=None)
+        .values(attempts=d.attempts + 1, updated_at=func.now())
+    )
+    return connection.execute(statement).rowcount
+
+
+def undelivered(connection: Connection, subscription_id: str, run_id: str | None) -> list[Undelivered]:
+    """Receipts that are not wholly settled, the oldest first. None: of every run."""
+    d, r = deliveries.c, receipts.c
+    settled = (
+        select(
+            d.receipt_id,
+            func.sum(d.confirmed + d.failed).label("rows"),
+            func.bool_or(d.state.in_((DeliveryState.POSTING, DeliveryState.ACCEPTED))).label("open"),
+        )
+        .where(d.subscription_id == subscription_id)
+        .group_by(d.receipt_id)
+        .subquery()
+    )
+    historical = or_(r.run_id.startswith(_BACKFILL, autoescape=True), r.finished_at - r.window_end > _LIVE)
+    query = (
+        select(r.receipt_id, historical)
+        .outerjoin_from(receipts, settled, settled.c.receipt_id == r.receipt_id)
+        .where(_of_run(subscription_id, run_id), r.loaded > 0)
+        .where(or_(settled.c.open, func.coalesce(settled.c.rows, 0) < r.loaded))
+        .order_by(r.receipt_id)
+    )
+    return [Undelivered(*row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection, subscription_id: str, run_id: str | None) -> DeliveryCounts:
+    """What became of the rows that a run loaded; None: all runs."""
+    of_run = _of_run(subscription_id, run_id)
     loaded = connection.execute(
-        select(func.coalesce(func.sum(receipts.c.loaded), 0)).where(*of_run, receipts.c.state == "committed")
+        select(func.coalesce(func.sum(receipts.c.loaded), 0)).where(of_run)
     ).scalar_one()
     confirmed, failed = connection.execute(
         select(
@@ -114,6 +197,28 @@ def counts(connection: Connection, subscription_id: str, run_id: str) -> Deliver
         )
         .select_from(deliveries)
         .join(receipts, receipts.c.receipt_id == deliveries.c.receipt_id)
-        .where(*of_run)
+        .where(of_run)
     ).one()
-    return DeliveryCounts(int(loaded), int(confirmed), int(failed))
+    superseded = connection.execute(
+        select(func.coalesce(func.sum(objects.c.loaded), 0))
+        .join_from(objects, receipts, receipts.c.receipt_id == objects.c.receipt_id)
+        .where(of_run, objects.c.state == "superseded")
+    ).scalar_one()
+    withdrawn = min(int(superseded), max(0, int(loaded) - int(confirmed) - int(failed)))
+    return DeliveryCounts(int(loaded) - withdrawn, int(confirmed), int(failed))
+
+
+def span(connection: Connection, subscription_id: str, run_id: str) -> tuple[datetime, datetime] | None:
+    """First and last scoring time of what a run loaded, None when it loaded nothing."""
+    first, last = connection.execute(
+        select(func.min(objects.c.min_scoring_timestamp), func.max(objects.c.max_scoring_timestamp))
+        .join_from(objects, receipts, receipts.c.receipt_id == objects.c.receipt_id)
+        .where(_of_run(subscription_id, run_id), objects.c.loaded > 0)
+    ).one()
+    return None if first is None else (first, last)
+
+
+def _of_run(subscription_id: str, run_id: str | None) -> ColumnElement[bool]:
+    r = receipts.c
+    committed = and_(r.subscription_id == subscription_id, r.state == "committed")
+    return committed if run_id is None else and_(committed, r.run_id == run_id)

@@ -102,6 +102,25 @@ class Registry:
             rows = connection.execute(select(assets).order_by(assets.c.created_at, assets.c.subscription_id))
             return [SubscribedAsset(*row) for row in rows]
 
+    def asset(self, subscription_id: str) -> SubscribedAsset | None:
+        """One asset subscribed in Python, None when it was not."""
+        query = select(assets).where(assets.c.subscription_id == subscription_id)
+        with self._sessions.transaction(f"read the asset of {subscription_id!r}") as connection:
+            row = connection.execute(query).one_or_none()
+        return SubscribedAsset(*row) if row else None
+
+    def document(self, subscription_id: str) -> dict[str, Any] | None:
+        """The document of a subscription that has a payload table, None without one."""
+        query = select(subscriptions.c.document).where(subscriptions.c.subscription_id == subscription_id)
+        with self._sessions.transaction(f"read subscription {subscription_id!r}") as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def subscription_ids(self) -> list[str]:
+        """Ids of all subscriptions, made in Python or loaded by a DAG."""
+        query = select(assets.c.subscription_id).union(select(subscriptions.c.subscription_id))
+        with self._sessions.transaction("read the subscriptions") as connection:
+            return sorted(connection.execute(query).scalars())
+
     def add_asset(
         self,
         subscription_id: str,

@@ -39,13 +39,14 @@ class SignIn(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """httpx's hook: :raises AccessDenied: the credentials, or a fresh token, are refused."""
-        if self.request is not None and time.monotonic() > self.ends - _EARLY:
-            yield from self._renewed()
-        request.headers["Authorization"] = f"Bearer {self.token}"
+        used = self.token
+        if self.request is not None and time.monotonic() > self.ends:
+            used = yield from self._renewed(used)
+        request.headers["Authorization"] = f"Bearer {used}"
         response = yield request
         if response.status_code == 401 and self.request is not None:
-            yield from self._renewed()
-            request.headers["Authorization"] = f"Bearer {self.token}"
+            used = yield from self._renewed(used)
+            request.headers["Authorization"] = f"Bearer {used}"
             response = yield request
         if response.status_code in (401, 403):
             raise AccessDenied(
@@ -53,8 +54,11 @@ class SignIn(httpx.Auth):
                 "check the API key and that it may write to this instance"
             )
 
-    def _renewed(self) -> Generator[httpx.Request, httpx.Response, None]:
+    def _renewed(self, used: str) -> Generator[httpx.Request, httpx.Response, str]:
+        """A token in place of the one that was used; of several threads one fetches it."""
         with self._lock:
+            if self.token != used and time.monotonic() < self.ends:
+                return self.token
             assert self.request is not None
             response = yield self.request
             if response.status_code >= 500 or response.status_code == 429:
@@ -64,7 +68,8 @@ class SignIn(httpx.Auth):
                     f"connection {self.conn_id!r}: the credentials were refused (HTTP {response.status_code})"
                 )
             self.token, lifetime = _token(self.conn_id, response)
-            self.ends = time.monotonic() + lifetime
+            self.ends = time.monotonic() + lifetime - min(_EARLY, lifetime / 10)
+            return self.token
 
 
 def sign_in(connection: Connection, base_url: str) -> SignIn:

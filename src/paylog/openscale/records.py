@@ -27,20 +27,32 @@ class Chunk:
     """What one request posts.
 
     :param body: the JSON array.
-    :param first, last: places of its first and last row.
-    :param scoring_ids: of its rows, as they are called in the data mart.
+    :param members: its rows.
     :param expected_ids: as the service will call them, in the same order.
+    :param already: rows of the same delivery that the service has and that are not in the chunk.
     """
 
     body: bytes
-    scoring_ids: tuple[str, ...]
+    members: tuple[PayloadRow, ...]
     expected_ids: tuple[str, ...]
-    first: Place
-    last: Place
+    already: int = 0
 
     @property
     def rows(self) -> int:
-        return len(self.scoring_ids)
+        return len(self.members)
+
+    @property
+    def first(self) -> Place:
+        return self.members[0].place
+
+    @property
+    def last(self) -> Place:
+        return self.members[-1].place
+
+    @property
+    def scoring_ids(self) -> tuple[str, ...]:
+        """Of its rows, as they are called in the data mart."""
+        return tuple(row.scoring_id for row in self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class RecordWriter:
                 yield _Record(self._record(base, event), event, whole)
                 continue
             for row in event:
-                yield _Record(self._record(row.scoring_id, [row]), [row], [f"{row.scoring_id}-1"])
+                yield _Record(self._record(row.scoring_id, [row]), [row], [on_its_own(row)])
 
     def _record(self, scoring_id: str, rows: Sequence[PayloadRow]) -> bytes:
         first = rows[0]
@@ -106,7 +118,7 @@ class RecordWriter:
             **self._constants,
             "request": {"fields": self._inputs, "values": [_cells(row, self._inputs) for row in rows]},
             "response": {"fields": self._outputs, "values": [_cells(row, self._outputs) for row in rows]},
-            "scoring_timestamp": _time(first.scoring_timestamp),
+            "scoring_timestamp": iso(first.scoring_timestamp),
             "scoring_id": scoring_id,
         }
         if first.response_time is not None:
@@ -119,14 +131,16 @@ class RecordWriter:
 
 
 def _chunk(parts: Sequence[_Record]) -> Chunk:
-    rows = [row for part in parts for row in part.rows]
     return Chunk(
         b"[" + b",".join(part.body for part in parts) + b"]",
-        tuple(row.scoring_id for row in rows),
+        tuple(row for part in parts for row in part.rows),
         tuple(one for part in parts for one in part.expected_ids),
-        rows[0].place,
-        rows[-1].place,
     )
+
+
+def on_its_own(row: PayloadRow) -> str:
+    """What the service calls a row that is posted as a record of its own."""
+    return f"{row.scoring_id}-1"
 
 
 def _base(scoring_id: str) -> str:
@@ -135,9 +149,9 @@ def _base(scoring_id: str) -> str:
 
 
 def _cells(row: PayloadRow, names: Sequence[str]) -> list[Any]:
-    return [_time(cell) if isinstance(cell := row.cells[name], datetime) else cell for name in names]
+    return [iso(cell) if isinstance(cell := row.cells[name], datetime) else cell for name in names]
 
 
-def _time(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
     """ISO 8601 in UTC, with ``Z`` (contract 3.10)."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

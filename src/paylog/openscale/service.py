@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from isal import igzip
 
 from paylog.connections import Connection
-from paylog.errors import ConfigurationError
+from paylog.errors import ConfigurationError, RetriableError
 from paylog.openscale.authentication import sign_in
-from paylog.openscale.records import Chunk
+from paylog.openscale.records import iso
 from paylog.subscription.delivery import Delivery, ServiceApi
 
 _SECONDS = 60.0
@@ -85,8 +86,8 @@ class Service:
     ) -> None:
         self._http.close()
 
-    def post(self, chunk: Chunk) -> str | None:
-        """Hand a chunk over; the id of the request that stores it, None where the service names none.
+    def post(self, records: bytes, *, historical: bool = False) -> str | None:
+        """Hand a JSON array of records over; the id of the request, None where the service names none.
 
         :raises Busy: not taken, try again later. :raises Refused: never will be.
         :raises Unknown: look whether it was taken before it is sent again.
@@ -95,13 +96,13 @@ class Service:
         if self._v2:
             url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
             query = {"split_to_multi_req": "false"}
-            if self._delivery.historical:
+            if historical:
                 query["is_historical_data"] = "true"
         else:
             url, query = f"{self._mart}/scoring_payloads", {}
             headers["Prefer"] = "return=minimal"
         try:
-            body = gzip.compress(chunk.body, 1, mtime=0)
+            body = igzip.compress(records, 0)
             answer = self._http.post(url, params=query, content=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Busy(f"no connection: {type(error).__name__}") from None
@@ -131,11 +132,16 @@ class Service:
                 found.add(str(record["entity"]["values"].get("scoring_id")))
         return found
 
-    def count(self) -> int:
-        """How many payload records the service has. :raises Busy: not known now."""
+    def count(self, span: tuple[datetime, datetime] | None = None) -> int:
+        """How many payload records the service has; v2: of [first, last) by scoring time, if given.
+
+        :raises Busy: not known now.
+        """
         if self._v2:
             url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
             query = {"limit": "0", "include_total_count": "true"}
+            if span is not None:
+                query |= {"start": iso(span[0]), "end": iso(span[1])}
         else:
             url = f"{self._mart}/scoring_transactions"
             query = {"subscription_id": str(self._delivery.subscription), "limit": "1"}
@@ -156,6 +162,33 @@ class Service:
         except ValueError:
             raise Busy("an answer that is not JSON") from None
         return body if isinstance(body, dict) else {}
+
+
+def data_marts(connection: Connection) -> list[str]:
+    """Ids of the data marts that a connection gives access to: a test of address and credentials.
+
+    :raises RetriableError: the service does not answer.
+    """
+    base = _base_url(connection)
+    instance = str(connection.extra.get("instance_id") or connection.schema or "")
+    root = f"{base}/openscale/{instance}" if instance else base
+    auth, verify = sign_in(connection, base), _verification(connection)
+    try:
+        with httpx.Client(auth=auth, timeout=_SECONDS, verify=verify) as http:
+            answer = http.get(f"{root}/v2/data_marts")
+            if answer.status_code == 404 and instance:  # an old instance
+                answer = http.get(f"{base}/v1/data_marts/{instance}")
+        if answer.status_code >= 400:
+            raise RetriableError(f"connection {connection.conn_id!r}: HTTP {answer.status_code}")
+        body = answer.json()
+        found = body.get("data_marts", [body])
+        return [str(one["metadata"].get("id") or one["metadata"].get("guid")) for one in found]
+    except httpx.TransportError as error:
+        raise RetriableError(f"connection {connection.conn_id!r}: {type(error).__name__}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RetriableError(
+            f"connection {connection.conn_id!r}: what answers there is not Watson OpenScale"
+        ) from None
 
 
 def _accepted(answer: httpx.Response) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from paylog.client import monitors
 from paylog.client.data_mart import DataMartClient
 from paylog.client.subscription import SubscriptionClient
 from paylog.data_mart.feedback import feedback_table_name
@@ -15,6 +16,8 @@ from paylog.errors import InvalidInput
 from paylog.serve.handler import Call
 
 PAYLOAD_LOGGING = "payload_logging"
+MONITORS = {name: monitor for monitor, name in monitors.CONFIGURATIONS.items()}
+"""Monitors that the rules judge, by the name of their configuration."""
 _SECRETS = ("connection", "credentials", "secret_id")
 
 
@@ -72,8 +75,16 @@ def patch(target: SubscriptionClient, operations: Any) -> None:
 
 
 def configure(target: SubscriptionClient, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a configuration; answers it as it now is."""
-    kept = {"enabled": bool(body.get("enabled")), "parameters": dict(body.get("parameters") or {})}
+    """Keep a configuration; answers it as it now is.
+
+    :raises ConfigurationError: a monitor that the rules refuse, without an ``override_reason``.
+    """
+    parameters = dict(body.get("parameters") or {})
+    if body.get("enabled") and (monitor := MONITORS.get(name)) is not None:
+        reason = body.get("override_reason") or parameters.pop("override_reason", None)
+        monitors.enable(target, monitor, parameters, str(reason) if reason else None)
+        return configuration(target, name)
+    kept = {"enabled": bool(body.get("enabled")), "parameters": parameters}
     target.client.mart.registry.configure(target.uid, name, kept)
     return configuration(target, name)
 
@@ -89,7 +100,8 @@ def configuration(target: SubscriptionClient, name: str) -> dict[str, Any]:
     if name == "quality_monitoring":
         table = f"{target.client.mart.schema}.{feedback_table_name(target.uid)}"
         parameters["feedback_data_reference"] = {"location": {"table_name": table}}
-    return {"enabled": bool(known.get("enabled")), "parameters": parameters}
+    override = {"override": known["override"]} if "override" in known else {}
+    return {"enabled": bool(known.get("enabled")), "parameters": parameters, **override}
 
 
 def as_deployments(client: DataMartClient, binding_uid: str) -> list[dict[str, Any]]:

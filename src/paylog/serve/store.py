@@ -26,7 +26,7 @@ class Stored:
 
 def subscription(client: DataMartClient, uid: str) -> SubscriptionClient:
     """The subscription of that id. Raises ``NotFoundError``."""
-    if uid not in client.subscriptions.get_uids():
+    if uid not in client.mart.registry.subscription_ids():
         raise NotFoundError(f"there is no subscription {uid!r}")
     return SubscriptionClient(client, uid)
 
@@ -39,7 +39,7 @@ def store_payload(target: SubscriptionClient, records: Sequence[bytes]) -> Store
     """
     if not records:
         raise InvalidInput("there is no record in the body")
-    if not target.payload_logging.get_details()["enabled"]:
+    if not target.payload_logging.enabled:
         raise ConfigurationError("payload logging is disabled for this subscription")
     body = b"\n".join(records)
     name = posted.post_name(body)

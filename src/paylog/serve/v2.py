@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from paylog.client.monitors import CONFIGURATIONS
 from paylog.client.subscription import SubscriptionClient
 from paylog.errors import InvalidInput
 from paylog.serve import assets, bodies
@@ -115,12 +116,15 @@ def delete_subscription(call: Call) -> Response:
 
 
 def add_monitor_instance(call: Call) -> Response:
-    """Kept as a configuration of the subscription. paylog computes no monitor."""
+    """Kept as a configuration of the subscription, if the rules allow it. paylog computes no monitor."""
     body = call.json()
     name, target = str(body.get("monitor_definition_id")), str((body.get("target") or {}).get("target_id"))
-    assets.configure(subscription(call.client, target), name, {"enabled": True, **body})
+    known = {monitor.value: kept for monitor, kept in CONFIGURATIONS.items()}
+    wanted = subscription(call.client, target)
+    kept = assets.configure(wanted, known.get(name, name), {**body, "enabled": True})
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"paylog:monitor/{target}/{name}"))
     entity = {"data_mart_id": call.client.data_mart_id, "parameters": {}, **body, **_ACTIVE}
+    entity |= {"override": kept["override"]} if "override" in kept else {}
     return answer({"metadata": metadata(uid, f"/v2/monitor_instances/{uid}"), "entity": entity}, 202)
 
 

@@ -45,7 +45,16 @@ class Delivery(Section):
         default=timedelta(minutes=5),
         description="How long a request may stay unconfirmed before it is reported as failed, like 5m.",
     )
-    historical: StrictBool = Field(default=False, description="Mark the records as historical data (v2).")
+    settle: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long what the service may have taken can stay invisible there, before it is posted "
+        "again, like 10s; at most half of patience.",
+    )
+    historical: StrictBool | None = Field(
+        default=None,
+        description="Mark the records as historical data (v2). Left out: those of Airflow's backfills, and "
+        "of windows that ended more than a day before they were loaded.",
+    )
 
     @classmethod
     def contradictions(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:

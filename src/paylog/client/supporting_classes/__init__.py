@@ -2,5 +2,6 @@
 
 from paylog.client.payload_record import PayloadRecord
 from paylog.client.supporting_classes.enums import FeedbackFormat, InputDataType, ProblemType
+from paylog.client.supporting_classes.feature import Feature
 
-__all__ = ["FeedbackFormat", "InputDataType", "PayloadRecord", "ProblemType"]
+__all__ = ["Feature", "FeedbackFormat", "InputDataType", "PayloadRecord", "ProblemType"]

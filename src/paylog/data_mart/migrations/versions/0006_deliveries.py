@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("failed", sa.BigInteger, nullable=False, server_default=ZERO),
         sa.Column("state", sa.Text, nullable=False, server_default=sa.text("'posting'")),
         sa.Column("request_id", sa.Text),
+        sa.Column("count_before", sa.BigInteger),
         sa.Column("attempts", sa.Integer, nullable=False, server_default=ZERO),
         sa.Column("errors", JSONB, nullable=False, server_default=sa.text("'[]'::jsonb")),
         sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),

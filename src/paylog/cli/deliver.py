@@ -1,0 +1,64 @@
+"""``paylog deliver``: post what is loaded and not confirmed to the OpenScale service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paylog.cli.answer import print_json
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionId, find_subscription
+from paylog.cli.exit_code import reported
+
+if TYPE_CHECKING:
+    from paylog.data_mart.deliveries import DeliveryCounts
+    from paylog.subscription import Subscription
+
+_SECONDS = 10.0
+
+
+def deliver(
+    subscription_id: SubscriptionId,
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Rows of this run only.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also rows that the service did not take before.")
+    ] = False,
+    folder: Folder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Post rows that are loaded, and not confirmed yet, to the subscription's OpenScale service.
+
+    Rows that are confirmed are never posted again, so it may be stopped and run again at any time.
+    """
+    with reported(as_json):
+        counts = post(find_subscription(folder, subscription_id), run_id, retry_failed=retry_failed)
+        if as_json:
+            print_json({"subscription": subscription_id, "run": run_id, **counts.as_dict()})
+        else:
+            typer.echo(f"{subscription_id}  delivered: {counts.as_text()}")
+
+
+def post(subscription: Subscription, run_id: str | None, *, retry_failed: bool = False) -> DeliveryCounts:
+    """Deliver, and say every ten seconds on stderr how far it is. Errors as ``pipeline.deliver``'s."""
+    from paylog import pipeline
+
+    return pipeline.deliver(subscription, run_id, _progress(subscription.id), retry_failed=retry_failed)
+
+
+def _progress(name: str) -> Callable[[int, int], None]:
+    due = time.monotonic() + _SECONDS
+    confirmed = failed = 0
+
+    def progress(more_confirmed: int, more_failed: int) -> None:
+        nonlocal due, confirmed, failed
+        confirmed, failed = confirmed + more_confirmed, failed + more_failed
+        if time.monotonic() >= due:
+            due = time.monotonic() + _SECONDS
+            delivered = confirmed + failed
+            typer.echo(
+                f"{name}  {delivered:,} delivered, {confirmed:,} confirmed, {failed:,} failed", err=True
+            )
+
+    return progress
