@@ -18,6 +18,10 @@ class ObjectRewritten(ObjectChanged):
     """The object is not the one that was read before with something appended."""
 
 
+class CompressedObject(ObjectRewritten):
+    """Nothing is appended to what is compressed, whatever the object is called: it is read as a whole."""
+
+
 class GrowingObject:
     """The stored bytes of an object from ``start`` on, without a last line that is still being written.
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
+from paylog.engines.readers import peeked
 from paylog.errors import ObjectChanged, ObjectNotFound
-from paylog.growing import GrowingObject, ObjectRewritten
+from paylog.growing import CompressedObject, GrowingObject, ObjectRewritten
 from paylog.records import CaptureObject
+from paylog.storage.compression import is_compressed
 
 if TYPE_CHECKING:
     from paylog.data_mart.ledger import LiveEntry
@@ -57,6 +59,7 @@ class ObjectIngest:
                 return
             except ObjectChanged as change:
                 if isinstance(change, ObjectRewritten):
+                    grows = grows and not isinstance(change, CompressedObject)
                     self._ingest(item, self._storage.open, None, grows=grows)
                     return
                 if attempt == reads:
@@ -104,7 +107,10 @@ class ObjectIngest:
             if part.start > item.size:
                 raise ObjectRewritten(f"{item.uri} is shorter than before.")
             with source(item, part.start) as chunks:
-                first, lines = part.read(self._watched(chunks))
+                head, stored = peeked(self._watched(chunks))
+                if not part.start and is_compressed(head):
+                    raise CompressedObject(f"{item.uri} is compressed.")
+                first, lines = part.read(stored)
                 if first and (header := self._decoder.engine.header(lambda: self._first_line(item), item)):
                     first, lines = first - 1, chain([header], lines)
                 self._decode(item, lines, target, first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,15 @@ def test_a_file_grows_between_runs(folder: LogFolder, kind: dict[str, object]) -
             whole += 1  # an object without its line end is whole nevertheless
         assert loaded(subscription) == [(name, n + first) for n, name in enumerate(ids[:whole])]
     assert len(loaded(subscription)) == len(ids) == 40
+
+
+def test_a_compressed_file_does_not_grow_whatever_its_name(folder: LogFolder) -> None:
+    """It is read as a whole, and again as a whole when it is replaced."""
+    subscription, (one,) = files(), log(format=FileFormat.NDJSON).objects()
+    ids = [row["scoring_id"] for row in log(format=FileFormat.NDJSON).truth()]
+    path = folder.root / one.key
+    lines = one.data.splitlines(keepends=True)
+    for count in (12, 40, 40):
+        path.write_bytes(gzip.compress(b"".join(lines[:count])))
+        run(subscription)
+        assert [name for name, _ in loaded(subscription)] == ids[:count]

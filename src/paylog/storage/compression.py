@@ -58,6 +58,11 @@ def decompress(chunks: Iterator[bytes], key: str, limit: int) -> Iterator[bytes]
         raise TruncatedStream(f"object {key!r}: {fault}; {total:,} bytes came out before", total) from None
 
 
+def is_compressed(head: bytes) -> bool:
+    """Whether an object that begins with these (4 or more) bytes would be decompressed."""
+    return head.startswith(_GZIP) or head[:4] == _ZSTD or _is_skippable(head[:4])
+
+
 class _Source:
     """Chunks that can be peeked into and taken by the byte."""
 
@@ -101,11 +106,9 @@ class _Source:
 
 def _decoded(source: _Source) -> Iterator[bytes]:
     head = source.peek(4)
-    if head.startswith(_GZIP):
-        return _gunzip(source)
-    if head == _ZSTD or _is_skippable(head):
-        return _unzstd(source)
-    return source.chunks()
+    if not is_compressed(head):
+        return source.chunks()
+    return _gunzip(source) if head.startswith(_GZIP) else _unzstd(source)
 
 
 def _gunzip(source: _Source) -> Iterator[bytes]:
