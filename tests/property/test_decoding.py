@@ -33,8 +33,8 @@ def by_id(found: Outcome) -> list[dict[str, object]]:
 @given(seed=SEEDS, trouble=st.sampled_from([0.005, 0.02, 0.1]))
 def test_paths_agree_and_nothing_is_lost(seed: int, trouble: float) -> None:
     log = troubled_log(seed, trouble)
-    native, bulk, single = (outcome(log.subscription, log.data, path) for path in Path)
-    assert native == bulk == single
+    native, scanned, bulk, single = (outcome(log.subscription, log.data, path) for path in Path)
+    assert native == scanned == bulk == single
     assert native.balanced
     assert native.read >= sum(1 for line in log.lines if line.strip())
 
@@ -112,10 +112,10 @@ def test_junk_is_counted_and_raises_nothing(engine: str, junk: bytes, compress: 
     subscription = declare(engine, FEATURES)
     data = gzip.compress(junk) if compress else junk
     try:
-        native, bulk, single = (outcome(subscription, data, path) for path in Path)
+        native, scanned, bulk, single = (outcome(subscription, data, path) for path in Path)
     except PaylogError:
         pytest.fail("what an object holds is never a reason to stop")
-    assert native == bulk == single
+    assert native == scanned == bulk == single
     assert native.balanced
     assert not native.rows
 

@@ -243,11 +243,11 @@ def test_bit_maps_and_many_lines(count: int) -> None:
 
 def test_many_short_lines() -> None:
     """More than one batch takes."""
-    lines = [b"1"] * 9000 + [b""] * 9000 + [b"x"] * 9000 + [b"2"]
+    lines = [b"1"] * 20_000 + [b""] * 20_000 + [b"x"] * 20_000 + [b"2"]
     columns, found, left = scan(wanted("a"), *lines)
-    assert columns["a"] == ["1"] * 9000 + ["2"]
-    assert found == [*range(9000), 27_000]
-    assert left == list(range(18_000, 27_000))
+    assert columns["a"] == ["1"] * 20_000 + ["2"]
+    assert found == [*range(20_000), 60_000]
+    assert left == list(range(40_000, 60_000))
 
 
 def test_as_many_members_as_there_are_bits() -> None:

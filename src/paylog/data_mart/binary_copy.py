@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -74,9 +75,16 @@ def _column(column: pa.Array, kind: int) -> _Column:
 
 
 def _kind(column: pa.Array) -> int:
-    kind = column.type
     if column.null_count == len(column):
         return _ALL_NULL
+    kind = _kind_of(column.type)
+    if kind == _VECTOR and column.flatten().null_count:
+        raise TypeError("no binary COPY format for lists with nulls in them")
+    return kind
+
+
+@cache
+def _kind_of(kind: pa.DataType) -> int:
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return _STRING
     if pa.types.is_int64(kind):
@@ -89,7 +97,7 @@ def _kind(column: pa.Array) -> int:
         return _BOOL
     if pa.types.is_fixed_size_binary(kind):
         return _FIXED
-    if pa.types.is_list(kind) and pa.types.is_float64(kind.value_type) and not column.flatten().null_count:
+    if pa.types.is_list(kind) and pa.types.is_float64(kind.value_type):
         return _VECTOR
     raise TypeError(f"no binary COPY format for {kind}")
 

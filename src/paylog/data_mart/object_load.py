@@ -108,11 +108,10 @@ class ObjectLoad:
         if not records.schema.equals(self._schema):
             raise SchemaMismatch(f"{self.item.uri}: the decoded columns are not those of the model schema.")
         ids = pa.array(np.full(records.num_rows, self.object_id, dtype=np.int64))
-        columns = records.columns
-        columns[self._id_column] = ids
-        self._records.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        field = self._schema.field(self._id_column)
+        self._records.append(records.set_column(self._id_column, field, ids))
         self.buffered_rows += records.num_rows
-        self.buffered_bytes += records.nbytes
+        self.buffered_bytes += records.get_total_buffer_size()
         moments = scoring_microseconds(records)
         self.widen_range(int(moments.min()), int(moments.max()))
 

@@ -15,7 +15,7 @@ import msgspec
 from paylog.errors import Reason, TruncatedStream
 from paylog.records import Reject
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 KEPT_OF_OVERLONG = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"

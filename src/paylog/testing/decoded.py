@@ -26,9 +26,13 @@ LAST_MODIFIED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 class Path(StrEnum):
-    """The three ways through decode. They must agree on every input."""
+    """The ways through decode. They must agree on every input.
+
+    ``SCANNED`` is ``NATIVE`` for records whose columns ``paylog.regular`` does not cover.
+    """
 
     NATIVE = "native"
+    SCANNED = "scanned"
     BULK = "bulk"
     SINGLE = "single"
 
@@ -112,7 +116,9 @@ def decoding(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[None]:
         stack.enter_context(
             patch("paylog.engines.documents.record_blocks", partial(record_blocks, block_bytes=block_bytes))
         )
-        if path is not Path.NATIVE:
+        if path is Path.SCANNED:
+            stack.enter_context(patch.object(Normalizer, "regular_columns", lambda *_: None))
+        elif path is not Path.NATIVE:
             for module in ("decode", "codecs.json_scanned", "codecs.json_rows"):
                 stack.enter_context(patch(f"paylog.{module}.library", lambda: None))
         if path is Path.SINGLE:
