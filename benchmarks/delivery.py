@@ -35,6 +35,7 @@ INSTANCE = "11111111-2222-3333-4444-555555555555"
 SDK = REPOSITORY / ".build" / "ibm_sdks" / "v2" / "bin" / "python"
 LEAST = 5.0
 SIZE = 1000
+_FILES_A_BATCH = 16
 
 
 def subscription(name: str, schema: str) -> Subscription:
@@ -53,7 +54,8 @@ def load(mart: DataMart, loaded: Subscription, log: Input) -> list[int]:
     mart.setup()
     mart.ensure(loaded)
     files = sorted(log.logs.rglob("*.jsonl"))
-    return [store(mart, loaded, file.read_bytes()).receipt_id for file in files]
+    parts = [files[i : i + _FILES_A_BATCH] for i in range(0, len(files), _FILES_A_BATCH)]
+    return [store(mart, loaded, b"".join(f.read_bytes() for f in part)).receipt_id for part in parts]
 
 
 def deliver(mart: DataMart, loaded: Subscription, receipts: list[int], address: str) -> float:
@@ -143,10 +145,11 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     rates, stored = race(named(arguments.folder, "custom", arguments.records).written())
     ours = rates.pop("paylog, every row confirmed")
-    print("| who | records/s | paylog is faster |\n| :-- | --: | --: |")
-    print(f"| paylog, every row confirmed | {ours:,.0f} | |")
+    print("| who | records/s | paylog is faster | at least 5 times |\n| :-- | --: | --: | :-- |")
+    print(f"| paylog, every row confirmed | {ours:,.0f} | | |")
     for name, rate in rates.items():
-        print(f"| {name} | {rate:,.0f} | {ours / rate:,.1f} times |")
+        verdict = "PASS" if ours >= LEAST * rate else "FAIL"
+        print(f"| {name} | {rate:,.0f} | {ours / rate:,.1f} times | {verdict} |")
     print(f"Stored: {stored}")
     return int(ours < LEAST * max(rates.values()))
 

@@ -218,6 +218,26 @@ def test_what_a_crash_left_open_is_asked_for_before_it_is_posted(site: Site) -> 
     assert site.states() == {DeliveryState.CONFIRMED}
 
 
+def test_a_request_that_was_noted_and_never_sent_is_posted(site: Site) -> None:
+    """Killed between the note and the third request: what the service has of others is not taken for it."""
+
+    class Killed(BaseException):
+        pass
+
+    class KillingLink(FaultyLink):
+        def _passed_on(self, request: httpx.Request) -> httpx.Response:
+            if len(self.handled) == 2:
+                raise Killed
+            return super()._passed_on(request)
+
+    with pytest.raises(Killed):
+        site.deliver(KillingLink(), max_parallel=1)
+    link = FaultyLink()
+    assert site.deliver(link).confirmed == ROWS - 20
+    assert len(link.handled) == ROWS / 10 - 2
+    assert site.stored() == expected()
+
+
 def test_the_service_away_for_long_is_tried_again_later(site: Site) -> None:
     with pytest.raises(RetriableError, match="next attempt"):
         site.deliver(FaultyLink([Fault.NO_CONNECTION] * 500), patience="1s")

@@ -32,13 +32,16 @@ def monitors(
         rules = capabilities()
         asked = find_subscriptions(folder, subscription_ids)
         found = {each.id: (each, facts := _facts(each), rules.verdicts(facts)) for each in asked}
+        overridden = {each.id: _overridden(each) for each in asked}
         if as_json:
-            print_json([_document(*entry) for entry in found.values()])
+            print_json(
+                [_document(*entry) | {"overridden": overridden[name]} for name, entry in found.items()]
+            )
         else:
             for number, (subscription, _, verdicts) in enumerate(found.values()):
-                _print(subscription, verdicts, first=number == 0)
+                _print(subscription, verdicts, overridden[subscription.id], first=number == 0)
         if any(
-            v.answer == "no" and v.monitor in s.monitors
+            v.answer == "no" and v.monitor in s.monitors and v.monitor.value not in overridden[s.id]
             for s, _, verdicts in found.values()
             for v in verdicts
         ):
@@ -71,7 +74,24 @@ def _document(subscription: Subscription, facts: dict[str, str], verdicts: list[
     }
 
 
-def _print(subscription: Subscription, verdicts: list[Verdict], *, first: bool) -> None:
+def _overridden(subscription: Subscription) -> dict[str, str]:
+    """Reason by monitor, of those that were enabled in Python or over REST though a rule refuses them."""
+    from paylog.client.monitors import CONFIGURATIONS
+    from paylog.pipeline import open_data_mart
+
+    with open_data_mart(subscription) as data_mart:
+        asset = data_mart.registry.asset(subscription.id) if data_mart.is_set_up() else None
+    kept = asset.configurations if asset else {}
+    return {
+        monitor.value: kept[name]["override"]["reason"]
+        for monitor, name in CONFIGURATIONS.items()
+        if kept.get(name, {}).get("enabled") and "override" in kept[name]
+    }
+
+
+def _print(
+    subscription: Subscription, verdicts: list[Verdict], overridden: dict[str, str], *, first: bool
+) -> None:
     if not first:
         typer.echo()
     wanted = ", ".join(monitor.value for monitor in subscription.monitors) or "none"
@@ -80,5 +100,7 @@ def _print(subscription: Subscription, verdicts: list[Verdict], *, first: bool) 
     for verdict in verdicts:
         reasons = [(rule.because, rule.remedy, rule.source) for rule in verdict.rules] or [("", "", "")]
         for number, reason in enumerate(reasons):
+            if number == 0 and verdict.monitor.value in overridden:
+                rows.append((f"  {verdict.monitor}", "overridden", overridden[verdict.monitor.value], "", ""))
             rows.append((*((f"  {verdict.monitor}", verdict.answer) if number == 0 else ("", "")), *reason))
     print_table(("  monitor", "", "because", "what to do", "source of the rule"), rows)
