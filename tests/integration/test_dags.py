@@ -212,7 +212,8 @@ def test_another_providers_own_form_is_left_to_it(monkeypatch) -> None:
 
     monkeypatch.setattr(connection_types, "_installed", lambda provider: provider.endswith("-amazon"))
     kinds = [kind["connection-type"] for kind in connection_types.connection_types()]
-    assert kinds == ["ibm_cos", "ibm_db2", "paylog_folder", "wasb", "google_cloud_platform"]
+    ours = ["ibm_cos", "ibm_db2", "paylog_folder", "paylog_openscale"]
+    assert kinds == [*ours, "wasb", "google_cloud_platform"]
 
 
 def test_a_password_field_is_declared_as_one() -> None:
