@@ -47,7 +47,11 @@ def first_row_ids(event_ids: pa.Array) -> pa.Array | None:
     found = native.paylog_first_rows(
         *(address(offsets), texts, ctypes.c_int64(rows), address(to_offsets), address(to))
     )
-    return pa.StringArray.from_buffers(rows, pa.py_buffer(to_offsets), pa.py_buffer(to)) if found else None
+    return (
+        pa.StringArray.from_buffers(rows, pa.py_buffer(to_offsets), pa.py_buffer(to))
+        if found or not rows
+        else None
+    )
 
 
 def record_ids(row_ids: pa.Array, seed: int) -> pa.Array:

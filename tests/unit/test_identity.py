@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from random import Random
 
 import pyarrow as pa
+import xxhash
 
-from paylog.identity import event_id_at, record_ids, scope_seed, scoring_ids
+from paylog.identity import event_id_at, first_row_ids, record_ids, scope_seed, scoring_ids
+from paylog.native import library
 
 PROGRAM = """
 import pyarrow as pa
@@ -62,6 +65,25 @@ def test_places() -> None:
 def test_scoring_ids_are_numbered() -> None:
     assert scoring_ids(["a", "b"], None) == ["a-1", "b-1"]
     assert scoring_ids(["a", "a", "b"], [1, 2, 1]) == ["a-1", "a-2", "b-1"]
+
+
+def test_the_native_ids_are_xxh3() -> None:
+    """Of every length, of a slice too; longer ones than C hashes are left to Python."""
+    random = Random(20240119)
+    for size in range(1, 140):
+        texts = ["x", *("".join(random.choices("abc-é0", k=size)) for _ in range(5))]
+        for seed in (0, random.getrandbits(64)):
+            expected = [xxhash.xxh3_128_digest(text.encode(), seed) for text in texts[1:]]
+            assert record_ids(pa.array(texts).slice(1), seed).to_pylist() == expected
+
+
+def test_first_rows() -> None:
+    for given in (pa.array(["a", "é", "ccc"]).slice(1), pa.array([], pa.string())):
+        found = first_row_ids(given)
+        assert found is None or found.to_pylist() == scoring_ids(given.to_pylist(), None)
+        assert (found is None) is (library() is None)
+    assert first_row_ids(pa.array(["a", ""])) is None
+    assert first_row_ids(pa.array(["a", None])) is None
 
 
 def test_record_ids_are_an_arrow_column_of_uuids() -> None:

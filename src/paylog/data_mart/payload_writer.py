@@ -18,8 +18,6 @@ from paylog.data_mart.session import quoted
 from paylog.errors import UnbalancedReceipt
 from paylog.native.scratch import Scratch
 
-# Bytes handed to libpq at a time.
-WRITE_BYTES = 512 * 1024
 # Where one duplicate was, more follow: this many flushes go through staging before COPY is tried again.
 STAY_IN_STAGING = 4
 STAGING = quoted("pg_temp", "paylog_staging")
@@ -126,8 +124,7 @@ class PayloadWriter:
                 copy.write(binary_copy.HEADER)
                 for batch in batches:
                     for rows in binary_copy.encode(batch, self._scratch):
-                        for start in range(0, len(rows), WRITE_BYTES):
-                            copy.write(rows[start : start + WRITE_BYTES])
+                        copy.write(rows)
                 copy.write(binary_copy.TRAILER)
             if cursor.rowcount != expected:
                 raise UnbalancedReceipt(
