@@ -27,6 +27,7 @@ _COLUMNS = (
     "peak MB",
     "wall s",
 )
+_NOTES_TITLE = "## How it is measured"
 _NOTES = f"""
 - CPU s/M: CPU seconds for a million records, client and PostgreSQL together;
   times \\copy is the ratio of that.
@@ -86,15 +87,23 @@ def show(console: Console, lanes: Iterable[Lane], judged: Sequence[Verdict]) -> 
 def write(
     path: Path, title: str, facts: Sequence[str], lanes: Iterable[Lane], judged: Sequence[Verdict]
 ) -> None:
-    """Write RESULTS.md."""
+    """Write RESULTS.md; the sections of other benchmarks, which follow the notes, stay as they are."""
     parts = [f"# {title}", "\n".join(f"- {fact}" for fact in facts)]
     for lane in lanes:
         parts += [f"## Scoring logs of {lane.engine}", _markdown(_COLUMNS, rows(lane))]
     met = sum(v.met for v in judged)
     parts.append(f"## Targets: {met} of {len(judged)} met")
     parts.append(_markdown(("target", "limit", "measured", ""), [list(v.text) for v in judged]))
-    parts.append(f"## How it is measured\n{_NOTES}")
-    path.write_text("\n\n".join(parts), encoding="utf-8")
+    parts.append(f"{_NOTES_TITLE}\n{_NOTES}")
+    path.write_text("\n\n".join(parts) + _others(path), encoding="utf-8")
+
+
+def _others(path: Path) -> str:
+    """What other benchmarks put into the file."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, notes, behind = text.partition(f"{_NOTES_TITLE}\n")
+    start = behind.find("\n## ")
+    return f"\n{behind[start:]}" if notes and start >= 0 else "\n"
 
 
 def _processor() -> str:
