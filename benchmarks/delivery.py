@@ -131,7 +131,7 @@ def race(log: Input) -> tuple[dict[str, float], dict[str, int]]:
                 ),
                 "SDK, one record a call, not confirmed": sdk(address, "sdk-single", log, 500, 1, "go"),
             }
-            stored = {name: client.mart.payload_count(name) for name in names}
+            stored = {name: client.mart.payload.count(name) for name in names}
         client.mart.close()
     return rates, stored
 

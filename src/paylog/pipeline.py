@@ -132,12 +132,12 @@ def check_training_data(subscription: Subscription) -> StoredCheck:
 
     with open_data_mart(subscription) as data_mart:
         data_mart.setup()
-        last, started = data_mart.training_profile(subscription.id), time.monotonic()
+        last, started = data_mart.training.profile(subscription.id), time.monotonic()
         result = check(subscription, last.profile if last else None)
         if result.retriable:
             raise RetriableError(f"{subscription.id}: {'; '.join(map(str, result.findings))}")
         seconds = time.monotonic() - started
-        return data_mart.keep_training_check(subscription, result, seconds)
+        return data_mart.training.keep(subscription, result, seconds)
 
 
 def save_plan(subscription: Subscription, planned: Plan, run_id: str) -> list[dict[str, str]]:
@@ -243,11 +243,11 @@ def deliver(
 
     with open_data_mart(subscription) as data_mart, open_service(subscription) as service:
         if retry_failed:
-            data_mart.reopen_deliveries(subscription.id, run_id)
+            data_mart.delivery.reopen(subscription.id, run_id)
         deliverer = Deliverer(data_mart, subscription, service)
-        for batch in data_mart.undelivered(subscription.id, run_id):
+        for batch in data_mart.delivery.undelivered(subscription.id, run_id):
             deliverer.deliver(batch.receipt_id, progress or _unwatched, historical=batch.historical)
-        counts = data_mart.delivery_counts(subscription.id, run_id)
+        counts = data_mart.delivery.counts(subscription.id, run_id)
     if counts.failed:
         raise DeliveryFailed(
             f"{subscription.id}: the service did not take {counts.failed:,} of {counts.loaded:,} rows; they "
@@ -279,7 +279,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
                 )
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
         training = TrainingStatus.of(subscription, data_mart)
-        findings = data_mart.payload_findings(subscription.id, run_id, limit=None) if training else []
+        findings = data_mart.training.findings(subscription.id, run_id, limit=None) if training else []
         delivery = _audited(subscription, run_id, data_mart) if subscription.deliver else None
     counted = sum(count.stored or 0 for count in stored)
     return RunReceipt.of(

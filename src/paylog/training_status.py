@@ -37,7 +37,7 @@ class TrainingStatus:
         """None for a subscription that names no training data."""
         if subscription.training_data is None:
             return None
-        check = next(iter(data_mart.training_checks(subscription.id)), None)
+        check = next(iter(data_mart.training.checks(subscription.id)), None)
         current = check is not None and check.schema_version == subscription.model_schema.version
         state = check.status.value if check is not None and current else UNCHECKED
         return cls(subscription.id, state, check)
@@ -95,7 +95,7 @@ def judge(
     subscription: Subscription, data_mart: DataMart, status: TrainingStatus | None
 ) -> PayloadJudge | None:
     """What holds a batch against the newest profile; None without training data or a profile."""
-    stored = None if status is None else data_mart.training_profile(subscription.id)
+    stored = None if status is None else data_mart.training.profile(subscription.id)
     if stored is None:
         return None
     from paylog.training_data.judgement import PayloadJudge

@@ -39,7 +39,7 @@ def mart(stack: Stack) -> DataMart:
 
 def table(mart: DataMart, subscription_id: str) -> tuple[int, str, dict[str, int]]:
     """Row count, digest of every value and identity, and quarantined rows by reason."""
-    frame = mart.payload_frame(subscription_id).sort_values("scoring_id")
+    frame = mart.payload.frame(subscription_id).sort_values("scoring_id")
     digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
     return len(frame), digest, {str(k): v for k, v in mart.quarantine_counts(subscription_id).items()}
 

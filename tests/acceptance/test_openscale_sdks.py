@@ -167,7 +167,7 @@ def drive(version: str, phase: str, settings: dict[str, Any], folder: Path) -> d
 def rows(database: Connection, schema: str, subscription: str) -> list[tuple[Any, ...]]:
     """Everything but paylog's own numbering of objects."""
     with DataMart(database, schema) as mart:
-        frame = mart.payload_frame(subscription)
+        frame = mart.payload.frame(subscription)
     return sorted(map(repr, frame.itertuples(index=False, name=None)))  # type: ignore[return-value]
 
 

@@ -39,7 +39,7 @@ def test_rows_arrive_with_their_values(data_mart: DataMart, database: Connection
     data_mart.ensure(owner)
     receipt = load(data_mart, owner, {A: [block(owner, range(5)), block(owner, range(5, 8))]})
     assert receipt.counts == Counts(read=8, loaded=8)
-    frame = data_mart.payload_frame(
+    frame = data_mart.payload.frame(
         "credit", columns=["scoring_id", "_object_id", *["age", "income", "purpose"]]
     )
     assert list(frame["scoring_id"]) == [f"id-{n}-1" for n in range(8)]

@@ -134,14 +134,14 @@ def test_a_frame_of_a_period(data_mart: DataMart) -> None:
     owner = subscription()
     data_mart.ensure(owner)
     load(data_mart, owner, {A: [block(owner, range(10), step=HOUR)]})
-    frame = data_mart.payload_frame("credit", NOON + 2 * HOUR, NOON + 5 * HOUR)
+    frame = data_mart.payload.frame("credit", NOON + 2 * HOUR, NOON + 5 * HOUR)
     assert list(frame["scoring_id"]) == ["id-2-1", "id-3-1", "id-4-1"]
     assert not [name for name in frame.columns if name.startswith("_")]
     assert str(frame["age"].dtype) == "int64"
     first = cast(datetime, frame["scoring_timestamp"].iloc[0])
     assert first.astimezone(UTC) == NOON + 2 * HOUR
-    assert len(data_mart.payload_frame("credit", limit=4)) == 4
+    assert len(data_mart.payload.frame("credit", limit=4)) == 4
     with pytest.raises(SchemaMismatch, match="no columns \\['salary'\\]"):
-        data_mart.payload_frame("credit", columns=["age", "salary"])
+        data_mart.payload.frame("credit", columns=["age", "salary"])
     with pytest.raises(SchemaMismatch, match="nothing was loaded"):
-        data_mart.payload_frame("other")
+        data_mart.payload.frame("other")

@@ -58,7 +58,7 @@ def test_a_new_optional_field_is_added_and_recorded(data_mart: DataMart, databas
     [change] = data_mart.ensure(wider)
     assert change == f'ALTER TABLE {TABLE} ADD COLUMN "Größe 100%" double precision'
     load(data_mart, wider, {B: [block(wider, range(10, 13), **{"Größe 100%": 1.5})]})
-    assert list(data_mart.payload_frame("credit", columns=["Größe 100%"])["Größe 100%"])[3:] == [1.5] * 3
+    assert list(data_mart.payload.frame("credit", columns=["Größe 100%"])["Größe 100%"])[3:] == [1.5] * 3
     [(recorded, version)] = query(
         database, 'SELECT schema_changes, schema_version FROM "paylog test".paylog_subscription'
     )
@@ -137,7 +137,7 @@ def test_any_subscription_id_works(data_mart: DataMart, database: Connection, na
     data_mart.ensure(owner)
     load(data_mart, owner, {A: [block(owner, range(3)), block(owner, range(2, 4))]})
     load(data_mart, owner, {capture_object("a", "v2"): [block(owner, range(6))]})
-    assert len(data_mart.payload_frame(name)) == 6
+    assert len(data_mart.payload.frame(name)) == 6
     leaves = query(database, "SELECT relname FROM pg_class WHERE relname LIKE %s", f"%{name}\\_2024\\_03")
     assert leaves == [(f"Payload_{name}_2024_03",)]
 
@@ -173,7 +173,7 @@ def test_any_field_name_works_in_every_statement(data_mart: DataMart, database: 
     again = load(data_mart, owner, {B: [block(owner, range(3, 8), **values)]})
     assert again.counts == Counts(read=5, loaded=3, duplicate=2)
     load(data_mart, owner, {capture_object("a", "v2"): [block(owner, range(4), **values)]})
-    frame = data_mart.payload_frame("credit", columns=HOSTILE)
+    frame = data_mart.payload.frame("credit", columns=HOSTILE)
     assert [*frame.columns] == [*HOSTILE]
     assert frame.drop_duplicates().to_dict("records") == [values]
     assert {entry.stored == entry.loaded for entry in data_mart.stored_counts("credit", "run-1")} == {True}
@@ -189,7 +189,7 @@ def test_any_schema_name_works(empty_database: Connection, schema: str) -> None:
         load(mart, owner, {A: [block(owner, range(3), rejects=[Reject(9, Reason.NO_TIMESTAMP, b"")])]})
         load(mart, owner, {B: [block(owner, range(2, 5))]})
         load(mart, owner, {capture_object("a", "v2"): [block(owner, range(1))]})
-        assert len(mart.payload_frame("credit")) == 3
+        assert len(mart.payload.frame("credit")) == 3
         assert mart.stale_objects("credit") == {B.uri: "v1"}
     found = query(empty_database, "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename LIKE 'paylog%%'"
                   " AND schemaname = %s", schema)  # fmt: skip

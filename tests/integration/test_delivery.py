@@ -128,7 +128,7 @@ class Site:
         return [row[0] for row in rows]
 
     def states(self) -> set[str]:
-        return {str(entry.state) for entry in self.mart.deliveries("credit", self.receipt_id)}
+        return {str(entry.state) for entry in self.mart.delivery.of_receipt("credit", self.receipt_id)}
 
 
 @pytest.fixture(params=["v2", "v1"])
@@ -169,7 +169,7 @@ def test_every_row_is_confirmed_once_under_its_own_id(site: Site) -> None:
     again = FaultyLink()
     assert site.deliver(again) == Delivered()
     assert again.handled == []
-    counts = site.mart.delivery_counts("credit", posted.RUN_ID)
+    counts = site.mart.delivery.counts("credit", posted.RUN_ID)
     assert (counts.loaded, counts.confirmed, counts.failed, counts.open) == (ROWS, ROWS, 0, 0)
 
 
@@ -211,7 +211,8 @@ def test_what_a_crash_left_open_is_asked_for_before_it_is_posted(site: Site) -> 
     for _ in range(2):
         with pytest.raises(Killed):
             site.deliver(KillingLink(), max_parallel=1)
-    assert DeliveryState.POSTING in {e.state for e in site.mart.deliveries("credit", site.receipt_id)}
+    entries = site.mart.delivery.of_receipt("credit", site.receipt_id)
+    assert DeliveryState.POSTING in {entry.state for entry in entries}
     link = FaultyLink()
     site.deliver(link)
     assert site.stored() == expected()
@@ -264,7 +265,7 @@ def test_what_the_service_rejects_is_reported_with_its_reason(site: Site) -> Non
     query(site.there, "UPDATE there.paylog_subscription SET document = %s::jsonb", json.dumps(document_there))
     done = site.deliver(FaultyLink(), rows=ROWS)
     assert (done.confirmed, done.failed) in ((RECORDS, RECORDS), (0, ROWS))
-    (entry,) = site.mart.deliveries("credit", site.receipt_id)
+    (entry,) = site.mart.delivery.of_receipt("credit", site.receipt_id)
     assert entry.state is DeliveryState.FAILED
 
 
@@ -280,7 +281,7 @@ def test_what_is_posted_has_the_fields_of_the_recorded_requests(
     assert subscription.deliver is not None
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records())
-    with data_mart.delivered_rows("credit", receipt.receipt_id) as rows:
+    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
         writer = RecordWriter(subscription.model_schema, subscription.deliver, "credit-1")
         (chunk,) = writer.chunks(rows)
     ours = json.loads(chunk.body)[0]
@@ -303,7 +304,7 @@ def test_rows_of_an_incomplete_request_keep_ids_of_their_own(data_mart: DataMart
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records(3, broken=1))
     assert receipt.counts.rejected == 1
-    with data_mart.delivered_rows("credit", receipt.receipt_id) as rows:
+    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
         writer = RecordWriter(subscription.model_schema, Delivery(data_set="d"), "credit-1")
         (chunk,) = writer.chunks(rows)
     assert chunk.expected_ids == ("call-0-1", "call-0-2", "call-1-2-1", "call-2-1", "call-2-2")

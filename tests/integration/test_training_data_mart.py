@@ -65,7 +65,7 @@ def finding(severity: Severity = Severity.WARNING) -> Finding:
 def checked(mart: DataMart, *findings: Finding, oldest: int | None = 89) -> int | None:
     """A check with these findings; the id of its profile."""
     result = CheckResult(findings, None if oldest is None else profiled(oldest))
-    return mart.keep_training_check(owner(), result, 1.5).profile_id
+    return mart.training.keep(owner(), result, 1.5).profile_id
 
 
 def load(mart: DataMart, numbers: Sequence[int], held: PayloadJudge | None, name: str = "a") -> Receipt:
@@ -103,17 +103,17 @@ def test_a_profile_is_kept_once_and_every_check_is(mart: DataMart) -> None:
     assert first is not None
     assert third is not None
     assert len({first, second, third}) == 3
-    checks = mart.training_checks("credit", limit=10)
+    checks = mart.training.checks("credit", limit=10)
     assert [c.profile_id for c in checks] == [third, second, first, first]
     assert [c.status.value for c in checks] == ["passed", "passed", "warning", "passed"]
     assert checks[2].findings == (finding(),)
     assert (checks[1].rows, checks[1].location) == (71 * 20, "cos://training/credit.csv")
-    newest, oldest = mart.training_profile("credit"), mart.training_profile("credit", first)
+    newest, oldest = mart.training.profile("credit"), mart.training.profile("credit", first)
     assert newest is not None
     assert oldest is not None
     assert newest.profile == oldest.profile == profiled()
-    assert mart.training_profile("other") is None
-    assert mart.training_checks("other") == []
+    assert mart.training.profile("other") is None
+    assert mart.training.checks("other") == []
 
 
 def test_data_that_cannot_be_read_keeps_the_profile(mart: DataMart) -> None:
@@ -130,7 +130,7 @@ def test_data_that_cannot_be_read_keeps_the_profile(mart: DataMart) -> None:
 def test_findings_commit_with_their_batch(mart: DataMart, database: Connection) -> None:
     checked(mart, oldest=59)
     receipt = load(mart, range(900), held(mart, owner()))
-    found = {(f.column, f.code): f for f in mart.payload_findings("credit")}
+    found = {(f.column, f.code): f for f in mart.training.findings("credit")}
     older = found["age", "OUT_OF_RANGE"]
     assert (older.rows, older.judged, older.measured, older.threshold) == (300, 900, 300 / 900, 0.01)
     assert (older.receipt_id, older.run_id, older.state) == (receipt.receipt_id, "run-a", "committed")
@@ -141,7 +141,7 @@ def test_findings_commit_with_their_batch(mart: DataMart, database: Connection) 
         with batch.object(capture_object("a")) as target:
             assert target is None
         assert batch.receipt().counts.read == 0
-    assert mart.payload_findings("credit", "run-b") == []
+    assert mart.training.findings("credit", "run-b") == []
 
 
 def test_a_shut_gate_rolls_the_batch_back_and_says_why(mart: DataMart, database: Connection) -> None:
@@ -153,7 +153,7 @@ def test_a_shut_gate_rolls_the_batch_back_and_says_why(mart: DataMart, database:
     assert query(database, f'SELECT count(*) FROM "{SCHEMA_NAME}".paylog_object') == [(0,)]
     (receipt,) = mart.receipts("credit")
     assert (receipt.state, receipt.counts.read) == ("refused", 900)
-    found = mart.payload_findings("credit")
+    found = mart.training.findings("credit")
     assert {f.state for f in found} == {"refused"}
     assert ("age", "OUT_OF_RANGE", "error") in {(f.column, f.code, f.severity) for f in found}
     # What is only a warning loads.
@@ -174,7 +174,7 @@ def test_a_batch_that_fails_leaves_no_finding(mart: DataMart) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert mart.payload_findings("credit") == []
+    assert mart.training.findings("credit") == []
 
 
 def test_without_a_profile_or_training_data_nothing_is_judged(mart: DataMart) -> None:

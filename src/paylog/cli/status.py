@@ -48,7 +48,7 @@ class Status:
                 rejects,
                 TrainingStatus.of(subscription, data_mart),
                 data_mart.pending(subscription.id),
-                data_mart.delivery_counts(subscription.id) if subscription.deliver else None,
+                data_mart.delivery.counts(subscription.id) if subscription.deliver else None,
             )
 
     def as_dict(self) -> dict[str, Any]:

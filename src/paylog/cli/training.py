@@ -60,8 +60,8 @@ def show(
         subscription = find_subscription(folder, subscription_id)
         with open_data_mart(subscription) as data_mart:
             there = data_mart.is_set_up()
-            stored = data_mart.training_checks(subscription.id, checks) if there else []
-            unlike = data_mart.payload_findings(subscription.id, limit=findings) if there else []
+            stored = data_mart.training.checks(subscription.id, checks) if there else []
+            unlike = data_mart.training.findings(subscription.id, limit=findings) if there else []
         if as_json:
             print_json(
                 {
@@ -111,7 +111,7 @@ def _stored_profile(subscription: Subscription, profile_id: int | None) -> Store
     from paylog.pipeline import open_data_mart
 
     with open_data_mart(subscription) as data_mart:
-        stored = data_mart.training_profile(subscription.id, profile_id) if data_mart.is_set_up() else None
+        stored = data_mart.training.profile(subscription.id, profile_id) if data_mart.is_set_up() else None
     if stored is None:
         which = f"profile {profile_id}" if profile_id else "profile of its training data"
         raise NotFoundError(

@@ -63,7 +63,7 @@ class FeedbackLogging:
         else:
             raise ConfigurationError(f"feedback_format is one of {', '.join(FeedbackFormat)}")
         rows = _typed(declared, cells)
-        return self._subscription.client.mart.store_feedback(self._table(declared), rows)
+        return self._subscription.client.mart.feedback.store(self._table(declared), rows)
 
     def get_table_content(
         self, format: str = "pandas", limit: int | None = None
@@ -71,8 +71,8 @@ class FeedbackLogging:
         """The rows in the order of their time; ``python``: ``{"fields": […], "values": [(…), …]}``."""
         table, mart = self._table(self._fields()), self._subscription.client.mart
         if format == "pandas":
-            return mart.feedback_frame(table, limit)
-        fields, values = mart.feedback_rows(table, limit)
+            return mart.feedback.frame(table, limit)
+        fields, values = mart.feedback.rows(table, limit)
         return {"fields": fields, "values": values}
 
     def get_records_count(self) -> int:
@@ -85,7 +85,7 @@ class FeedbackLogging:
         if mart.registry.document(uid) is not None and self._subscription.declared().model_schema.of_role(
             Role.TARGET
         ):
-            mart.prepare_feedback(self._table(self._fields()))
+            mart.feedback.prepare(self._table(self._fields()))
 
     def _table(self, fields: Sequence[Field]) -> FeedbackTable:
         return FeedbackTable(self._subscription.client.mart.schema, self._subscription.uid, fields)

@@ -172,7 +172,7 @@ def _facts(subscription: SubscriptionClient) -> dict[str, str]:
         status = TrainingStatus.of(declared, mart)
         state = {"training_data_status": status.state if status else UNCHECKED}
         return declared_facts(declared) | state | payload
-    check = next(iter(mart.training_checks(subscription.uid)), None)
+    check = next(iter(mart.training.checks(subscription.uid)), None)
     state = {"training_data_status": check.status.value} if check else {}
     provider = subscription.client.bindings.get(asset.binding_id).service_type
     return {**_described(asset), "service_provider": provider, **state, **payload}

@@ -80,7 +80,7 @@ class PayloadLogging:
 
     def get_records_count(self) -> int:
         """Payload records in the table, however they came there."""
-        return self._subscription.client.mart.payload_count(self._subscription.uid)
+        return self._subscription.client.mart.payload.count(self._subscription.uid)
 
     def get_table_content(
         self, format: str = "pandas", limit: int | None = 1000
@@ -94,18 +94,18 @@ class PayloadLogging:
             raise ConfigurationError(f"format is 'pandas' or 'python', not {format!r}")
         uid, mart = self._subscription.uid, self._subscription.client.mart
         if format == "pandas":
-            return mart.payload_frame(uid, limit=limit)
-        fields, values = mart.payload_rows(uid, limit)
+            return mart.payload.frame(uid, limit=limit)
+        fields, values = mart.payload.rows(uid, limit)
         return {"fields": fields, "values": values}
 
     def show_table(self, limit: int | None = 10) -> None:
         """Print the first records."""
-        frame = self._subscription.client.mart.payload_frame(self._subscription.uid, limit=limit)
+        frame = self._subscription.client.mart.payload.frame(self._subscription.uid, limit=limit)
         print(payload_table_name(self._subscription.uid), frame.to_string(index=False), sep="\n")
 
     def describe_table(self, limit: int | None = 1000) -> None:
         """Print pandas' description of the first records."""
-        print(self._subscription.client.mart.payload_frame(self._subscription.uid, limit=limit).describe())
+        print(self._subscription.client.mart.payload.frame(self._subscription.uid, limit=limit).describe())
 
     def print_table_schema(self) -> None:
         """Print the columns with type and whether they may be null."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from paylog.connections import Connection
 from paylog.data_mart import (
-    delivered_rows,
-    deliveries,
     expiry,
     ledger,
     payload_records,
@@ -20,39 +18,30 @@ from paylog.data_mart import (
     posts,
     quarantine,
     receipts,
-    record_page,
     setup,
     subscriptions,
-    training_checks,
-    training_findings,
     watermark,
 )
-from paylog.data_mart.delivered_rows import PayloadRow, Place
-from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState, Undelivered
+from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
-from paylog.data_mart.feedback import FeedbackCounts, FeedbackTable
+from paylog.data_mart.feedback_store import FeedbackStore
 from paylog.data_mart.load import BatchName, Load
+from paylog.data_mart.payload_reader import PayloadReader
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.plans import PlannedBatch
 from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
-from paylog.data_mart.record_page import Choice, RecordPage
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
-from paylog.data_mart.training_checks import StoredCheck, StoredProfile
-from paylog.data_mart.training_findings import StoredFinding
+from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     from paylog.subscription import Subscription
-    from paylog.training_data import CheckResult
     from paylog.training_data.judgement import PayloadJudge
 
 log = logging.getLogger(__name__)
@@ -71,7 +60,11 @@ class DataMart:
     def __init__(self, connection: Connection, schema: str) -> None:
         self._sessions = Sessions(connection, schema)
         self.schema = schema
+        self.delivery = DeliveryLog(self._sessions)
+        self.feedback = FeedbackStore(self._sessions)
+        self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
+        self.training = TrainingRecords(self._sessions)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
     def __repr__(self) -> str:
@@ -214,30 +207,6 @@ class DataMart:
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
             return watermark.advance(connection, subscription_id, window, since, late)
 
-    def keep_training_check(
-        self, subscription: Subscription, result: CheckResult, seconds: float
-    ) -> StoredCheck:
-        """Store a check of the training data, and its profile where that is not the last one's."""
-        with self._sessions.transaction(f"keep the training check of {subscription.id!r}") as connection:
-            return training_checks.write(connection, subscription, result, seconds)
-
-    def training_checks(self, subscription_id: str, limit: int = 1) -> list[StoredCheck]:
-        """The newest checks of the training data first."""
-        with self._sessions.transaction(f"read training checks of {subscription_id!r}") as connection:
-            return training_checks.read(connection, subscription_id, limit)
-
-    def training_profile(self, subscription_id: str, profile_id: int | None = None) -> StoredProfile | None:
-        """A profile of the training data; the newest without an id, None when there is none."""
-        with self._sessions.transaction(f"read the training profile of {subscription_id!r}") as connection:
-            return training_checks.read_profile(connection, subscription_id, profile_id)
-
-    def payload_findings(
-        self, subscription_id: str, run_id: str | None = None, limit: int | None = 100
-    ) -> list[StoredFinding]:
-        """What payload records had that the training data has not: of one run or of all, newest first."""
-        with self._sessions.transaction(f"read payload findings of {subscription_id!r}") as connection:
-            return training_findings.read(connection, subscription_id, run_id, limit)
-
     def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
         """Store a run's batches, in place of an older plan of the same run."""
         with self._sessions.transaction(f"store the plan of run {run_id!r}") as connection:
@@ -262,124 +231,10 @@ class DataMart:
                 connection, self._sessions.schema, subscription_id, run_id, most_rows
             )
 
-    def payload_frame(
-        self,
-        subscription_id: str,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        columns: Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> pd.DataFrame:
-        """Payload records of [start, end) by scoring time; all columns but paylog's own by default."""
-        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
-            return payload_records.frame(
-                connection, self._sessions.schema, subscription_id, (start, end), columns, limit
-            )
-
-    def payload_count(self, subscription_id: str) -> int:
-        """How many payload records a subscription has; 0 before its table exists."""
-        with self._sessions.transaction(f"count payload records of {subscription_id!r}") as connection:
-            return payload_records.count(connection, self._sessions.schema, subscription_id)
-
-    def payload_rows(
-        self, subscription_id: str, limit: int | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Column names and payload records in the order of time, in Python's types."""
-        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
-            return payload_records.rows(connection, self._sessions.schema, subscription_id, limit)
-
-    @contextmanager
-    def delivered_rows(
-        self, subscription_id: str, receipt_id: int, between: tuple[Place, Place] | None = None
-    ) -> Iterator[Iterator[PayloadRow]]:
-        """The rows that a receipt's batch loaded, streamed in the order of their places."""
-        with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
-            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id, between)
-
-    @contextmanager
-    def delivering(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
-        """Be the only one that delivers a receipt's rows."""
-        with self._sessions.transaction(f"deliver receipt {receipt_id}") as connection:
-            setup.lock(connection, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
-            yield
-
-    def deliveries(self, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
-        """The requests that a receipt's rows were posted in."""
-        with self._sessions.transaction(f"read the deliveries of receipt {receipt_id}") as connection:
-            return deliveries.of_receipt(connection, subscription_id, receipt_id)
-
-    def undelivered(self, subscription_id: str, run_id: str | None = None) -> list[Undelivered]:
-        """Receipts of a run, or of all, with rows that are neither confirmed nor failed; oldest first."""
-        with self._sessions.transaction(f"read what of {subscription_id!r} is not delivered") as connection:
-            return deliveries.undelivered(connection, subscription_id, run_id)
-
-    def reopen_deliveries(self, subscription_id: str, run_id: str | None = None) -> int:
-        """Let requests with failed rows, of a run or of all, be tried again; how many there are."""
-        with self._sessions.transaction(f"reopen failed deliveries of {subscription_id!r}") as connection:
-            return deliveries.reopen(connection, subscription_id, run_id)
-
-    def begin_delivery(
-        self,
-        subscription_id: str,
-        receipt_id: int,
-        first: Place,
-        last: Place,
-        rows: int,
-        count_before: int | None = None,
-    ) -> int:
-        """Note that rows are about to be posted; the delivery's id."""
-        with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
-            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows, count_before)
-
-    def settle_delivery(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
-        """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
-        with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
-            deliveries.settle(connection, delivery_id, state, **known)
-
-    def delivery_counts(self, subscription_id: str, run_id: str | None = None) -> DeliveryCounts:
-        """What became of the rows that a run, or all of them, loaded at the service."""
-        with self._sessions.transaction(f"count the deliveries of {subscription_id!r}") as connection:
-            return deliveries.counts(connection, subscription_id, run_id)
-
-    def scoring_span(self, subscription_id: str, run_id: str) -> tuple[datetime, datetime] | None:
-        """First and last scoring time of what a run loaded, None when it loaded nothing."""
-        with self._sessions.transaction(f"read the ledger of run {run_id!r}") as connection:
-            return deliveries.span(connection, subscription_id, run_id)
-
-    def payload_page(self, subscription_id: str, choice: Choice, *, count: bool = False) -> RecordPage:
-        """Some payload records, chosen as OpenScale's REST API does; at most 1,000."""
-        with self._sessions.transaction(f"read payload records of {subscription_id!r}") as connection:
-            return record_page.read(connection, self._sessions.schema, subscription_id, choice, count=count)
-
     def post(self, subscription_id: str, uri: str, name: str) -> Post | None:
         """What became of a post; None when there was none of that name."""
         with self._sessions.transaction(f"read post {name!r}") as connection:
             return posts.read(connection, subscription_id, uri, name)
-
-    def prepare_feedback(self, feedback: FeedbackTable) -> None:
-        """Create a feedback table, if it is absent."""
-        with self._sessions.transaction(f"prepare {feedback.name!r}") as connection:
-            feedback.ensure(connection)
-
-    def store_feedback(self, feedback: FeedbackTable, rows: pa.Table) -> FeedbackCounts:
-        """Add feedback rows in one transaction; the table is created if it is absent."""
-        with self._sessions.transaction(f"store feedback in {feedback.name!r}") as connection:
-            feedback.ensure(connection)
-            return feedback.insert(connection, rows)
-
-    def feedback_frame(self, feedback: FeedbackTable, limit: int | None = None) -> pd.DataFrame:
-        """Feedback rows in the order of their time."""
-        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
-            feedback.ensure(connection)
-            return feedback.frame(connection, limit)
-
-    def feedback_rows(
-        self, feedback: FeedbackTable, limit: int | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Column names and feedback rows in the order of their time, in Python's types."""
-        with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
-            feedback.ensure(connection)
-            return feedback.rows(connection, limit)
 
     def _table(self, subscription: Subscription) -> PayloadTable:
         key = subscription.id, subscription.model_schema.version

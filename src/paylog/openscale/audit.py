@@ -27,7 +27,7 @@ def audited(data_mart: DataMart, subscription: Subscription, run_id: str) -> Del
 
     :raises UnbalancedReceipt: more was delivered than loaded, or the service has fewer than it confirmed.
     """
-    counts = data_mart.delivery_counts(subscription.id, run_id)
+    counts = data_mart.delivery.counts(subscription.id, run_id)
     if not counts.balanced:
         raise UnbalancedReceipt(
             f"{subscription.id}: run {run_id} delivered {counts.confirmed + counts.failed:,} rows, but "
@@ -36,7 +36,7 @@ def audited(data_mart: DataMart, subscription: Subscription, run_id: str) -> Del
     found = _counted_there(data_mart, subscription, run_id) if counts.confirmed else None
     confirmed = counts.confirmed
     if subscription.deliver is not None and subscription.deliver.api is ServiceApi.V1:
-        confirmed = data_mart.delivery_counts(subscription.id).confirmed
+        confirmed = data_mart.delivery.counts(subscription.id).confirmed
     if found is not None and found < confirmed:
         raise UnbalancedReceipt(
             f"{subscription.id}: the service confirmed {confirmed:,} rows, but counts {found:,} in the same "
@@ -46,7 +46,7 @@ def audited(data_mart: DataMart, subscription: Subscription, run_id: str) -> Del
 
 
 def _counted_there(data_mart: DataMart, subscription: Subscription, run_id: str) -> int | None:
-    settings, span = subscription.deliver, data_mart.scoring_span(subscription.id, run_id)
+    settings, span = subscription.deliver, data_mart.delivery.scoring_span(subscription.id, run_id)
     if settings is None or span is None:
         return None
     try:

@@ -66,16 +66,16 @@ class Deliverer:
         """
         marked = self._settings.historical
         self._historical = historical if marked is None else marked
-        with self._mart.delivering(self._subscription.id, receipt_id):
+        with self._mart.delivery.exclusive(self._subscription.id, receipt_id):
             return self._deliver(receipt_id, told)
 
     def _deliver(self, receipt_id: int, told: Told) -> Delivered:
-        known = self._mart.deliveries(self._subscription.id, receipt_id)
+        known = self._mart.delivery.of_receipt(self._subscription.id, receipt_id)
         total = Delivered()
         unsettled = [e for e in known if e.state in (DeliveryState.POSTING, DeliveryState.ACCEPTED)]
         for done in self._in_parallel(lambda entry: self._resume(receipt_id, entry), unsettled):
             self._add(total, done, told)
-        with self._mart.delivered_rows(self._subscription.id, receipt_id) as rows:
+        with self._mart.delivery.rows(self._subscription.id, receipt_id) as rows:
             fresh = self._writer.chunks(_uncovered(rows, known))
             for done in self._in_parallel(lambda chunk: self._send(receipt_id, chunk), fresh):
                 self._add(total, done, told)
@@ -96,7 +96,7 @@ class Deliverer:
     def _send(self, receipt_id: int, chunk: Chunk) -> Delivered:
         if not self._v2:
             self._stored = self._service_count()
-        delivery = self._mart.begin_delivery(
+        delivery = self._mart.delivery.begin(
             self._subscription.id,
             receipt_id,
             chunk.first,
@@ -109,10 +109,10 @@ class Deliverer:
     def _resume(self, receipt_id: int, entry: DeliveryEntry) -> Delivered:
         """Settle a request that an earlier call left open."""
         between = entry.first, entry.last
-        with self._mart.delivered_rows(self._subscription.id, receipt_id, between) as rows:
+        with self._mart.delivery.rows(self._subscription.id, receipt_id, between) as rows:
             chunk = self._writer.whole(rows)
         if chunk is None:  # its rows were superseded since
-            self._mart.settle_delivery(entry.delivery_id, DeliveryState.CONFIRMED)
+            self._mart.delivery.settle(entry.delivery_id, DeliveryState.CONFIRMED)
             return Delivered()
         patience = _Patience(self._settings.patience.total_seconds())
         if self._v2 and entry.request_id is not None:
@@ -139,7 +139,7 @@ class Deliverer:
             except Unknown as unknown:
                 log.warning("whether a request was taken is not known (%s): asking the service", unknown)
                 return self._look(delivery, chunk, patience)
-            self._mart.settle_delivery(delivery, DeliveryState.ACCEPTED, request_id=request)
+            self._mart.delivery.settle(delivery, DeliveryState.ACCEPTED, request_id=request)
             if self._v2 and request is not None:
                 return self._follow(delivery, chunk, request, patience)
             return self._look(delivery, chunk, patience, wait_for_it=True)
@@ -200,7 +200,7 @@ class Deliverer:
         if not missing:
             return self._confirmed(delivery, chunk)
         confirmed = chunk.rows - len(missing) + chunk.already
-        self._mart.settle_delivery(
+        self._mart.delivery.settle(
             delivery, DeliveryState.FAILED, confirmed=confirmed, failed=len(missing), errors=told
         )
         codes = sorted({str(error.get("code")) for error in told})
@@ -238,12 +238,12 @@ class Deliverer:
 
     def _confirmed(self, delivery: int, chunk: Chunk) -> Delivered:
         confirmed = chunk.rows + chunk.already
-        self._mart.settle_delivery(delivery, DeliveryState.CONFIRMED, confirmed=confirmed)
+        self._mart.delivery.settle(delivery, DeliveryState.CONFIRMED, confirmed=confirmed)
         return Delivered(confirmed, 0)
 
     def _failed(self, delivery: int, chunk: Chunk, errors: list[dict[str, Any]]) -> Delivered:
         told = [_about(error, chunk) for error in errors]
-        self._mart.settle_delivery(
+        self._mart.delivery.settle(
             delivery, DeliveryState.FAILED, confirmed=chunk.already, failed=chunk.rows, errors=told
         )
         codes = sorted({str(error.get("code")) for error in told})

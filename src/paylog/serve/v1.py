@@ -156,7 +156,7 @@ def store_payloads(call: Call) -> Response:
 def get_transactions(call: Call) -> Response:
     target = subscription(call.client, call.query.get("subscription_id", ""))
     limit, offset = call.number("limit", 100), call.number("offset", 0)
-    page = call.client.mart.payload_page(target.uid, assets.choice(call, limit, offset), count=True)
+    page = call.client.mart.payload.page(target.uid, assets.choice(call, limit, offset), count=True)
     values = [row[:-1] for row in page.rows]
     return answer({"total_count": page.total, "fields": page.fields, "values": values})
 

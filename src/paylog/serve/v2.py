@@ -169,7 +169,7 @@ def get_records(call: Call) -> Response:
     if kind == FEEDBACK:
         return _feedback_records(call, subscription(call.client, uid), count=count)
     chosen = assets.choice(call, call.number("limit", 100), call.number("offset", 0))
-    page = call.client.mart.payload_page(uid, chosen, count=count)
+    page = call.client.mart.payload.page(uid, chosen, count=count)
     total = {"total_count": page.total} if count else {}
     if call.query.get("format") == "list":
         values = [row[:-1] for row in page.rows]

@@ -222,7 +222,7 @@ def _kept(stack: Stack, subscription_id: str) -> tuple[int, Counter[str]]:
     subscription = next(s for s in load_subscriptions(stack.subscriptions) if s.id == subscription_id)
     connection = Connection(subscription.data_mart.connection, **stack.connections()["paylog_data_mart"])
     with DataMart(connection, subscription.data_mart.schema_name) as data_mart:
-        rows = len(data_mart.payload_frame(subscription_id, columns=["scoring_id"]))
+        rows = len(data_mart.payload.frame(subscription_id, columns=["scoring_id"]))
         reasons = data_mart.quarantine_counts(subscription_id)
     return rows, Counter({str(reason): count for reason, count in reasons.items()})
 

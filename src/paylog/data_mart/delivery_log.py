@@ -1,0 +1,78 @@
+"""What was posted of a subscription's payload records to its OpenScale service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from paylog.data_mart import delivered_rows, deliveries, setup
+from paylog.data_mart.delivered_rows import PayloadRow, Place
+from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState, Undelivered
+from paylog.data_mart.session import Sessions
+
+
+class DeliveryLog:
+    """Part of a ``DataMart``, which says what every method raises."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    @contextmanager
+    def rows(
+        self, subscription_id: str, receipt_id: int, between: tuple[Place, Place] | None = None
+    ) -> Iterator[Iterator[PayloadRow]]:
+        """The rows that a receipt's batch loaded, streamed in the order of their places."""
+        with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
+            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id, between)
+
+    @contextmanager
+    def exclusive(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
+        """Be the only one that delivers a receipt's rows."""
+        with self._sessions.transaction(f"deliver receipt {receipt_id}") as connection:
+            setup.lock(connection, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
+            yield
+
+    def of_receipt(self, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
+        """The requests that a receipt's rows were posted in."""
+        with self._sessions.transaction(f"read the deliveries of receipt {receipt_id}") as connection:
+            return deliveries.of_receipt(connection, subscription_id, receipt_id)
+
+    def undelivered(self, subscription_id: str, run_id: str | None = None) -> list[Undelivered]:
+        """Receipts of a run, or of all, with rows that are neither confirmed nor failed; oldest first."""
+        with self._sessions.transaction(f"read what of {subscription_id!r} is not delivered") as connection:
+            return deliveries.undelivered(connection, subscription_id, run_id)
+
+    def reopen(self, subscription_id: str, run_id: str | None = None) -> int:
+        """Let requests with failed rows, of a run or of all, be tried again; how many there are."""
+        with self._sessions.transaction(f"reopen failed deliveries of {subscription_id!r}") as connection:
+            return deliveries.reopen(connection, subscription_id, run_id)
+
+    def begin(
+        self,
+        subscription_id: str,
+        receipt_id: int,
+        first: Place,
+        last: Place,
+        rows: int,
+        count_before: int | None = None,
+    ) -> int:
+        """Note that rows are about to be posted; the delivery's id."""
+        with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
+            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows, count_before)
+
+    def settle(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
+        """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
+        with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
+            deliveries.settle(connection, delivery_id, state, **known)
+
+    def counts(self, subscription_id: str, run_id: str | None = None) -> DeliveryCounts:
+        """What became of the rows that a run, or all of them, loaded at the service."""
+        with self._sessions.transaction(f"count the deliveries of {subscription_id!r}") as connection:
+            return deliveries.counts(connection, subscription_id, run_id)
+
+    def scoring_span(self, subscription_id: str, run_id: str) -> tuple[datetime, datetime] | None:
+        """First and last scoring time of what a run loaded, None when it loaded nothing."""
+        with self._sessions.transaction(f"read the ledger of run {run_id!r}") as connection:
+            return deliveries.span(connection, subscription_id, run_id)
