@@ -26,7 +26,7 @@ demo-once: $(DEMO)
 	@$(RUN) -m paylog.testing.demo --once
 
 test: $(TEST)
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
 check: $(TEST)
 	@$(PYTHON) -m ruff check .

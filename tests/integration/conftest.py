@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from db2_server import Db2Server, db2_server
+from exactly_once.served_model import DATA_MART, LOGS, LogFolder
 
-from paylog.connections import Connection, parse
+from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
@@ -62,3 +64,12 @@ def data_mart(database: Connection) -> Iterator[DataMart]:
     """A data mart that is set up."""
     with DataMart(database, SCHEMA) as mart:
         yield mart
+
+
+@pytest.fixture
+def folder(empty_database: Connection, tmp_path: Path) -> Iterator[LogFolder]:
+    """An empty folder of logs beside an empty data mart, under the names of ``exactly_once``."""
+    found = LogFolder(tmp_path)
+    use_resolver({DATA_MART: empty_database, LOGS: found.connection}.__getitem__)
+    yield found
+    use_resolver(None)

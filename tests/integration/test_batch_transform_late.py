@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from exactly_once.books import ask, assert_balanced
 from exactly_once.runs import run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, subscription_of
+from exactly_once.served_model import DAY, LogFolder, subscription_of
 
-from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
 from paylog.testing.scored_model import CREDIT_RISK
@@ -20,18 +16,6 @@ RESPONSE = {"response": {"label": "prediction", "p0": "P(No Risk)", "p1": "P(Ris
 LOG = BatchTransformLog(
     model=CREDIT_RISK, start=DAY.start, end=DAY.end, records=30, objects_count=3, layout=""
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
 
 
 def batches() -> Subscription:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from exactly_once.books import ask, assert_balanced
 from exactly_once.runs import run
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, subscription_of
+from exactly_once.served_model import DAY, LogFolder, subscription_of
 
-from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
 from paylog.testing.scored_model import CREDIT_RISK
@@ -21,18 +18,6 @@ COLUMNS = (
     *(feature.name for feature in CREDIT_RISK.features),
     *("prediction", "probability", "scoring_id", "scoring_timestamp"),
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
 
 
 def files() -> Subscription:

@@ -12,34 +12,17 @@ from typing import Any
 import pytest
 from exactly_once.books import ask
 from exactly_once.runs import run, run_until_done
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
+from exactly_once.served_model import LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import RENDERINGS, by_content, types_of
 
-from paylog.connections import Connection, parse, use_resolver
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
 from paylog.testing.contract import declare
-from paylog.testing.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
 _numbers = count()
 LIVE = "data/data.1.log"
-
-
-@pytest.fixture
-def folder(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[LogFolder]:
-    """An empty folder of logs, and an empty data mart."""
-    name, made = f"late_{next(_numbers)}", LogFolder(tmp_path)
-    postgres.create_database(name)
-    connections: dict[str, Connection] = {
-        DATA_MART: parse(DATA_MART, postgres.url(name, "postgres")),
-        LOGS: made.connection,
-    }
-    use_resolver(connections.__getitem__)
-    yield made
-    use_resolver(None)
-    postgres.drop_database(name)
 
 
 def subscription(name: str) -> Subscription:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count, permutations
 from pathlib import Path
@@ -18,7 +17,7 @@ from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import types_of
 
 from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.decode import Decoder
 from paylog.errors import Reason
 from paylog.layout import Window
@@ -26,33 +25,15 @@ from paylog.run_receipt import RunReceipt
 from paylog.storage.payloads import Payloads
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare
-from paylog.testing.paired import paired
-from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+from paylog.testing.decoded import together
 
 DEPLOYMENT = CROSS / "azureml/credit/blue"
 DAY = Window(datetime(2024, 1, 19, tzinfo=UTC), datetime(2024, 1, 20, tzinfo=UTC))
 IRIS = dict.fromkeys(("sepal_length", "sepal_width", "petal_length", "petal_width"), "double")
 FILES = sorted(file.relative_to(DEPLOYMENT).as_posix() for file in DEPLOYMENT.rglob("*.jsonl"))
 _numbers = count(1)
-_connections: dict[str, Connection] = {}
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _database() -> Iterator[None]:
-    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
-        _connections[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
-        use_resolver(_connections.__getitem__)
-        yield
-        use_resolver(None)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    found = LogFolder(tmp_path)
-    _connections[LOGS] = found.connection
-    return found
 
 
 @pytest.fixture
@@ -149,7 +130,7 @@ def collected(root: Path, day: str = "**") -> tuple[list[dict[str, Any]], Any]:
         (capture_object(f.read_bytes(), f.relative_to(root).as_posix()), f.read_bytes()) for f in files
     ]
     lines = [line.rstrip().rstrip(b",") for _, data in objects for line in data.splitlines() if line.strip()]
-    return [json.loads(line) for line in lines], paired(decoder, objects)
+    return [json.loads(line) for line in lines], together(decoder, objects)
 
 
 def test_microsofts_test_tree_loses_nothing(tmp_path: Path) -> None:
@@ -178,7 +159,7 @@ def test_the_documentations_examples_pair() -> None:
     decoder = Decoder(
         declare("azure_machine_learning_service", features, prediction="double", problem_type="regression")
     )
-    found = paired(decoder, [(capture_object(f.read_bytes(), f.name), f.read_bytes()) for f in files])
+    found = together(decoder, [(capture_object(f.read_bytes(), f.name), f.read_bytes()) for f in files])
     assert not found.rejects
     rows = [([row[name] for name in features], row["prediction"]) for row in found.rows]
     assert rows == [

@@ -5,25 +5,21 @@ Azure ML, KServe, Seldon and BentoML, whose objects depend on each other or grow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from exactly_once.books import ask, assert_balanced
 from exactly_once.runs import run
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
+from exactly_once.served_model import LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES
 from test_samples import RENDERINGS as RECORDS
 from test_samples_tables import RENDERINGS as TABLES
 from test_samples_tables import types
 
-from paylog.connections import Connection, parse, use_resolver
 from paylog.decode import Decoder
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare, together
-from paylog.testing.postgres import EmbeddedPostgres
 
 BATCH = {"label": "prediction", "no": "P(No Risk)", "yes": "P(Risk)"}
 VERTEX = {"scores": "probability", "classes": "ignore"}
@@ -42,21 +38,6 @@ RENDERINGS: dict[str, tuple[str, dict[str, Any]]] = {
 _numbers = count()
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
-
-
-@pytest.fixture
-def folder(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[LogFolder]:
-    """An empty folder of logs, and an empty data mart."""
-    name, made = f"runs_{next(_numbers)}", LogFolder(tmp_path)
-    postgres.create_database(name)
-    connections: dict[str, Connection] = {
-        DATA_MART: parse(DATA_MART, postgres.url(name, "postgres")),
-        LOGS: made.connection,
-    }
-    use_resolver(connections.__getitem__)
-    yield made
-    use_resolver(None)
-    postgres.drop_database(name)
 
 
 def subscription(name: str) -> Subscription:

@@ -16,7 +16,7 @@ from paylog.errors import Reason, RejectedRecord
 from paylog.storage.payloads import Payloads
 from paylog.testing.collector_logs import BOTH, INPUTS, OUTPUTS, collected
 from paylog.testing.contract import capture_object, declare
-from paylog.testing.paired import PairedOutcome, paired
+from paylog.testing.decoded import Outcome, together
 
 FEATURES = {"age": "integer", "job": "string"}
 ROW = {"age": 41, "job": "clerk"}
@@ -26,13 +26,13 @@ TIME = "2024-01-19T19:57:30"
 
 def decoded(
     *objects: tuple[str, list[dict[str, Any]] | bytes], payload: Callable[[str], bytes] | None = None
-) -> PairedOutcome:
+) -> Outcome:
     decoder = Decoder(declare("azure_machine_learning_service", FEATURES), payload=payload)
     given = []
     for key, records in objects:
         lines = records if isinstance(records, bytes) else b"\n".join(json.dumps(r).encode() for r in records)
         given.append((capture_object(lines, key), lines))
-    return paired(decoder, given)
+    return together(decoder, given)
 
 
 def inputs(*rows: Any, key: str = "c-1", **more: Any) -> dict[str, Any]:
@@ -180,6 +180,6 @@ def test_a_record_without_an_id_keeps_its_identity_while_its_blob_grows() -> Non
     nameless = collected(BOTH, [{**ROW, **SAID}], "", TIME, correlationid=None, xrequestid=None)
     line = json.dumps(nameless).encode() + b"\n"
     decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
-    before = paired(decoder, [(capture_object(line, "a.jsonl", "v1"), line)]).rows
-    after = paired(decoder, [(capture_object(line * 2, "a.jsonl", "v2"), line * 2)]).rows
+    before = together(decoder, [(capture_object(line, "a.jsonl", "v1"), line)]).rows
+    after = together(decoder, [(capture_object(line * 2, "a.jsonl", "v2"), line * 2)]).rows
     assert before[0]["_record_id"] == after[0]["_record_id"] != after[1]["_record_id"]

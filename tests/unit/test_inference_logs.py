@@ -11,6 +11,7 @@ import pytest
 from paylog.decode import Decoder
 from paylog.errors import Reason
 from paylog.testing.contract import Path, capture_object, declare, decoding
+from paylog.testing.decoded import Outcome, together
 from paylog.testing.inference_logs import (
     BentoMLLog,
     KServeLog,
@@ -19,7 +20,6 @@ from paylog.testing.inference_logs import (
     WatsonMachineLearningLog,
     Written,
 )
-from paylog.testing.paired import PairedOutcome, paired
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.scoring_logs import Defect, ScoringLog
 
@@ -44,10 +44,10 @@ LOGS: dict[str, tuple[ScoringLog, str, dict[str, Any]]] = {
 }
 
 
-def load(log: ScoringLog, provider: str, declared: dict[str, Any]) -> PairedOutcome:
+def load(log: ScoringLog, provider: str, declared: dict[str, Any]) -> Outcome:
     types = {feature.name: str(feature.type) for feature in CREDIT_RISK.features}
     decoder = Decoder(declare(provider, types, CREDIT_RISK.class_labels, **declared))
-    return paired(decoder, [(capture_object(one.data, one.key), one.data) for one in log.objects()])
+    return together(decoder, [(capture_object(one.data, one.key), one.data) for one in log.objects()])
 
 
 def comparable(row: dict[str, Any], *, by_id: bool) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import pytest
 from paylog.decode import Decoder
 from paylog.errors import Reason
 from paylog.testing.contract import LAST_MODIFIED, Path, capture_object, declare, decoding
-from paylog.testing.paired import PairedOutcome, paired
+from paylog.testing.decoded import Outcome, together
 
 FEATURES = {"age": "integer", "job": "string"}
 V2 = {"predict": "prediction", "predict_proba": "probability"}
@@ -52,16 +52,16 @@ def pair(
 
 def load(
     *documents: Any, key: str = "logs/x-request.json", path: Path = Path.NATIVE, **declared: Any
-) -> PairedOutcome:
+) -> Outcome:
     """Each document is an object; bytes are one as they are."""
     decoder = Decoder(declare("kserve", FEATURES, **declared))
     objects = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in documents]
     items = [(capture_object(data, f"{n}/{key}"), data) for n, data in enumerate(objects)]
     with decoding(path):
-        return paired(decoder, items)
+        return together(decoder, items)
 
 
-def values(found: PairedOutcome) -> list[tuple[Any, ...]]:
+def values(found: Outcome) -> list[tuple[Any, ...]]:
     return [(row["scoring_id"], row["age"], row["job"], row["prediction"]) for row in found.rows]
 
 
@@ -87,7 +87,7 @@ def test_the_responses_content_type_is_the_requests(path: Path) -> None:
     of_csv = [asked, record(RESPONSE, b"Risk,0.75", contentType="application/json")]
     data = json.dumps(of_csv).encode()
     with decoding(path):
-        assert values(paired(Decoder(plain), [(capture_object(data), data)])) == ONE
+        assert values(together(Decoder(plain), [(capture_object(data), data)])) == ONE
 
 
 @pytest.mark.parametrize("time", [None, "0001-01-01T00:00:00Z"])

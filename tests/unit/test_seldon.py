@@ -10,7 +10,7 @@ import pytest
 from paylog.decode import Decoder
 from paylog.errors import Reason
 from paylog.testing.contract import Path, capture_object, declare, decoding
-from paylog.testing.paired import PairedOutcome, paired
+from paylog.testing.decoded import Outcome, together
 
 FEATURES = {"age": "integer", "job": "string"}
 SCORES = {"prediction": "prediction", "proba_0": "P(No Risk)", "proba_1": "P(Risk)"}
@@ -28,14 +28,14 @@ def document(key: str | None = "r1", asked: Any = None, answered: Any = None, **
     return {"_index": "inference-log", "_id": key, "_source": {**source, **more}}
 
 
-def load(*lines: Any, path: Path = Path.NATIVE, response: dict[str, str] | None = None) -> PairedOutcome:
+def load(*lines: Any, path: Path = Path.NATIVE, response: dict[str, str] | None = None) -> Outcome:
     data = "\n".join(map(json.dumps, lines)).encode()
     decoder = Decoder(declare("seldon", FEATURES, response=response or SCORES))
     with decoding(path):
-        return paired(decoder, [(capture_object(data), data)])
+        return together(decoder, [(capture_object(data), data)])
 
 
-def values(found: PairedOutcome) -> list[tuple[Any, ...]]:
+def values(found: Outcome) -> list[tuple[Any, ...]]:
     return [(row["scoring_id"], row["age"], row["job"], row["prediction"]) for row in found.rows]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import shutil
@@ -144,6 +145,10 @@ def azurite_main() -> Path:
         raise StopError("Azurite needs Node.js 20 or later with npm: install it and run this again")
     home.mkdir(exist_ok=True)
     command = [npm, "install", "--prefix", str(home), "--no-audit", "--no-fund", f"azurite@{VERSION}"]
-    if subprocess.run(command, capture_output=True, check=False).returncode or not main.exists():
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not main.exists():
+            subprocess.run(command, capture_output=True, check=False)
+    if not main.exists():
         raise StopError(f"Azurite {VERSION} could not be installed: npm needs its registry")
     return main

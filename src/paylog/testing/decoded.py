@@ -42,7 +42,8 @@ class Outcome:
     """All that came out of one object, or of some together: rows by position, rejects by position.
 
     :param halves: (number of the object, position) of each half of an event.
-    :param pending: halves whose other half is missing: they would wait in the data mart.
+    :param alone: halves whose other half is missing: they would wait in the data mart.
+    :param repeated: halves that were there before.
     """
 
     rows: list[dict[str, Any]]
@@ -50,7 +51,14 @@ class Outcome:
     read: int
     filtered: int
     halves: list[tuple[int, int]] = field(default_factory=list)
-    pending: int = 0
+    alone: pa.Table = field(default_factory=HALF.empty_table, compare=False)
+    repeated: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Halves that would wait in the data mart."""
+        count: int = self.alone.num_rows
+        return count
 
     @property
     def balanced(self) -> bool:
@@ -174,5 +182,6 @@ def together(
         sum(block.read for block in blocks),
         sum(block.filtered for block in blocks),
         sorted(zip(*(table.column(name).to_pylist() for name in ("object_id", "position")), strict=True)),
-        matched.alone.num_rows,
+        matched.alone,
+        matched.repeated.num_rows,
     )

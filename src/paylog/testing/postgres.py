@@ -6,6 +6,7 @@ Unix socket, and on loopback TCP with a password when a port is asked for.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import logging
@@ -219,17 +220,23 @@ def _server_identity() -> dict[str, Any]:
 
 
 def _ensure_system_user() -> None:
+    # One process at a time: a second ``useradd`` fails while the first one is at it.
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _system_user_exists():
+            return
+        made = subprocess.run(["useradd", "--system", SYSTEM_USER], capture_output=True, text=True)
+    if made.returncode:
+        raise StopError(
+            f"PostgreSQL does not run as root and the system user {SYSTEM_USER!r} could not be made: "
+            f"{made.stderr.strip()}. Run as an ordinary user."
+        )
+
+
+def _system_user_exists() -> bool:
     import pwd
 
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        made = subprocess.run(["useradd", "--system", SYSTEM_USER], capture_output=True, text=True)
-        if made.returncode:
-            raise StopError(
-                f"PostgreSQL does not run as root and the system user {SYSTEM_USER!r} could not be made: "
-                f"{made.stderr.strip()}. Run as an ordinary user."
-            ) from None
+    return any(user.pw_name == SYSTEM_USER for user in pwd.getpwall())
 
 
 def _open_way_to(path: Path) -> None:
