@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -177,6 +178,8 @@ def _stoppable() -> Iterator[Callable[[], None]]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
+        # It tells, with a traceback, of every connection that was interrupted.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         raise KeyboardInterrupt
 
     def check() -> None:

@@ -58,12 +58,20 @@ class ReadAhead:
             opened.close()
 
     def __enter__(self) -> ReadAhead:
-        self._fill()
+        try:
+            self._fill()
+        except BaseException:
+            # A thread whose start was interrupted is unknown to the pool: it would wait for work for ever.
+            self._close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         while self._ahead:
             _discard(self._ahead.popleft()[1])
