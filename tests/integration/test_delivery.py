@@ -24,7 +24,7 @@ from paylog.openscale.delivery import Delivered, Deliverer
 from paylog.openscale.records import RecordWriter
 from paylog.openscale.service import Service
 from paylog.serve import application
-from paylog.serve.v2 import data_set_id
+from paylog.serve.data_sets import data_set_id
 from paylog.subscription import Subscription
 from paylog.subscription.delivery import Delivery
 from paylog.testing.faulty_link import Fault, FaultyLink

@@ -17,7 +17,7 @@ from paylog.client.data_mart import DataMartClient
 from paylog.connections import Connection, parse
 from paylog.openscale.service import data_marts
 from paylog.serve import application
-from paylog.serve.v2 import data_set_id
+from paylog.serve.data_sets import data_set_id
 from paylog.subscription import load_subscriptions
 from paylog.testing.postgres import EmbeddedPostgres
 

@@ -10,6 +10,7 @@ from paylog import posted
 from paylog.client.payload_record import PayloadRecord, encoded
 from paylog.client.table_view import print_table
 from paylog.data_mart.payload_table import payload_table_name
+from paylog.data_mart.registry import PAYLOAD_LOGGING
 from paylog.errors import ConfigurationError, InvalidInput
 from paylog.model_schema import ARROW_TYPES, Column, FieldType
 from paylog.records import Receipt
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PAYLOAD_LOGGING = "payload_logging"
 _TYPE_NAMES: dict[Any, Any] = {ARROW_TYPES[kind]: str(kind) for kind in FieldType} | {
     ARROW_TYPES[FieldType.ARRAY]: {"type": "array", "elementType": "double", "containsNull": True}
 }
@@ -122,12 +122,12 @@ class PayloadLogging:
     @property
     def enabled(self) -> bool:
         """Whether ``store`` accepts records."""
-        asset = self._subscription.asset
-        return asset is None or bool(asset.configurations.get(_PAYLOAD_LOGGING, {}).get("enabled"))
+        known = self._subscription.client.mart.registry.receiving(self._subscription.uid)
+        return known is None or known.enabled
 
     def _configure(self, configuration: dict[str, Any]) -> None:
         registry = self._subscription.client.mart.registry
-        registry.configure(self._subscription.uid, _PAYLOAD_LOGGING, configuration)
+        registry.configure(self._subscription.uid, PAYLOAD_LOGGING, configuration)
 
 
 def _field(column: Column) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Sessions:
         engine = create_engine(
             "postgresql+psycopg://",
             creator=self._connect,
-            pool_size=2,
+            pool_size=8,  # more than that at once connect anew each time
             pool_pre_ping=True,
             hide_parameters=True,
             use_native_hstore=False,  # saves asking for a type that paylog has no use for

@@ -148,8 +148,9 @@ def get_configuration(call: Call) -> Response:
 def store_payloads(call: Call) -> Response:
     """Records of one or several subscriptions; each subscription's are one transaction."""
     parts = assets.by_subscription(bodies.records(call.body))
-    targets = {uid: subscription(call.client, uid) for uid in parts}
-    states = {store_payload(targets[uid], lines).state for uid, lines in parts.items()}
+    for uid in parts:
+        subscription(call.client, uid)  # all of them are known, or nothing is stored
+    states = {store_payload(call, uid, lines).state for uid, lines in parts.items()}
     return answer({"state": ERROR if ERROR in states else ACTIVE}, 202)
 
 
