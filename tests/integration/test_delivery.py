@@ -20,7 +20,8 @@ from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
 from paylog.data_mart.deliveries import DeliveryState
 from paylog.errors import AccessDenied, RetriableError
-from paylog.openscale.delivery import Delivered, Deliverer
+from paylog.openscale.crew import Delivered
+from paylog.openscale.delivery import Deliverer
 from paylog.openscale.records import RecordWriter
 from paylog.openscale.service import Service
 from paylog.serve import application
@@ -281,8 +282,8 @@ def test_what_is_posted_has_the_fields_of_the_recorded_requests(
     assert subscription.deliver is not None
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records())
-    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
-        writer = RecordWriter(subscription.model_schema, subscription.deliver, "credit-1")
+    writer = RecordWriter(subscription.model_schema, subscription.deliver, "credit-1")
+    with data_mart.delivery.rows("credit", receipt.receipt_id, writer.sides) as rows:
         (chunk,) = writer.chunks(rows)
     ours = json.loads(chunk.body)[0]
     for request in json.loads((WIRE / f"{recording}.json").read_text()):
@@ -304,8 +305,8 @@ def test_rows_of_an_incomplete_request_keep_ids_of_their_own(data_mart: DataMart
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records(3, broken=1))
     assert receipt.counts.rejected == 1
-    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
-        writer = RecordWriter(subscription.model_schema, Delivery(data_set="d"), "credit-1")
+    writer = RecordWriter(subscription.model_schema, Delivery(data_set="d"), "credit-1")
+    with data_mart.delivery.rows("credit", receipt.receipt_id, writer.sides) as rows:
         (chunk,) = writer.chunks(rows)
     assert chunk.expected_ids == ("call-0-1", "call-0-2", "call-1-2-1", "call-2-1", "call-2-2")
     assert chunk.scoring_ids == ("call-0-1", "call-0-2", "call-1-2", "call-2-1", "call-2-2")

@@ -162,7 +162,7 @@ def test_old_windows_and_backfills_are_posted_as_historical(
 ) -> None:
     marked: list[bool] = []
 
-    def post(self: Any, records: bytes, *, historical: bool = False) -> str | None:
+    def post(self: Any, records: bytes, *, historical: bool = False) -> Any:
         marked.append(historical)
         return taken(self, records, historical=historical)
 
