@@ -43,6 +43,11 @@ class PayloadRow(NamedTuple):
     response: str
 
     @property
+    def event(self) -> tuple[int, int]:
+        """Object and position: what the rows of one scoring request share."""
+        return self[:2]
+
+    @property
     def place(self) -> Place:
         return self[:3]
 
@@ -102,14 +107,14 @@ def read(
     with link.cursor("paylog_delivered", withhold=True) as cursor:
         cursor.itersize = _ROWS_A_FETCH
         cursor.execute(chosen.encode())
-        for object_id, position, scoring_id, *rest in cursor:
+        for object_id, position, scoring_id, *cells in cursor:
             base, dash, number = scoring_id.rpartition("-")
             if dash and number.isdigit():
                 row = int(number) if len(number) < 10 else 0
             else:
                 base, row = scoring_id, 0
             if between is None or between[0] <= (object_id, position, row) <= between[1]:
-                yield PayloadRow(object_id, position, row, base, scoring_id, *rest)
+                yield PayloadRow(object_id, position, row, base, scoring_id, *cells)
 
 
 def _json_array(names: Sequence[str], present: Mapping[str, Present]) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -21,7 +19,6 @@ from paylog.model_schema import ModelSchema, Role
 from paylog.subscription.delivery import Delivery, ServiceApi
 
 _MOST_ID = 120
-_EVENT = attrgetter("object_id", "position", "base")
 _Record: TypeAlias = tuple[bytes, list[PayloadRow], list[str]]
 """One payload record, its rows, and what the service will call them."""
 
@@ -105,14 +102,24 @@ class RecordWriter:
         return _chunk(parts) if parts else None
 
     def _records(self, rows: Iterable[PayloadRow]) -> Iterator[_Record]:
-        for (_, _, base), group in groupby(rows, key=_EVENT):
-            event = list(group)
-            names = [row.scoring_id for row in event]
-            if names == [f"{base}-{n}" for n in range(1, len(event) + 1)] and len(base) <= _MOST_ID:
-                yield self._record(base, event), event, names
-                continue
-            for row in event:
-                yield self._record(row.scoring_id, [row]), [row], [on_its_own(row)]
+        event: list[PayloadRow] = []
+        for row in rows:
+            if event and (row.base != event[0].base or row.event != event[0].event):
+                yield from self._of(event)
+                event = []
+            event.append(row)
+        if event:
+            yield from self._of(event)
+
+    def _of(self, event: list[PayloadRow]) -> Iterator[_Record]:
+        """Records of the rows that share object, position and base of their scoring ids."""
+        base = event[0].base
+        names = [row.scoring_id for row in event]
+        if names == [f"{base}-{n}" for n in range(1, len(event) + 1)] and len(base) <= _MOST_ID:
+            yield self._record(base, event), event, names
+            return
+        for row in event:
+            yield self._record(row.scoring_id, [row]), [row], [on_its_own(row)]
 
     def _record(self, scoring_id: str, rows: Sequence[PayloadRow]) -> bytes:
         first = rows[0]
