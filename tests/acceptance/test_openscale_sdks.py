@@ -51,6 +51,12 @@ RECORDS = [
     }
     for i in range(40)
 ]
+TRAINING_DATA = {
+    "type": "cos",
+    "name": "training",
+    "connection": {"url": "https://u", "api_key": "k", "resource_instance_id": "r", "iam_url": "https://i"},
+    "location": {"bucket": "b", "file_name": "t.csv", "file_format": "csv", "infer_schema": "1"},
+}
 CSV = "scoring_id,scoring_timestamp,Age,Sex,prediction,probability\n" + "".join(
     f'row-{i},2024-01-19T20:00:{i:02}Z,{40 + i},F,Risk,"[0.2,0.8]"\n' for i in range(5)
 )
@@ -205,6 +211,7 @@ def test_the_sdk_drives_paylog_serve(
         "schema": SCHEMA,
         "records": RECORDS,
         "csv": CSV,
+        "training_data": TRAINING_DATA,
     }
     lines: list[dict[str, Any]] = list(RECORDS)
     if version == "v2":
@@ -225,6 +232,16 @@ def test_the_sdk_drives_paylog_serve(
     assert (stored["count"], stored["read"]) == (expected, expected)
     if version == "v2":
         assert stored["filtered"] == 17 + 27 + 2  # over 42: of the first rows, the second ones, the CSV's
+    else:
+        monitors = stored["monitors"]
+        assert monitors["fairness"]["enabled"], monitors["fairness"]
+        assert monitors["fairness"]["parameters"]["features"][0]["feature"] == "Sex"
+        assert monitors["quality"]["parameters"]["min_feedback_data_size"] == 5
+        assert monitors["explainability"]["parameters"] == {
+            "training_statistics": {"feature_columns": ["Age", "Sex"]}
+        }
+        assert monitors["drift"]["parameters"] == {"drift_threshold": 0.7, "min_samples": 100}
+        assert monitors["drift disabled"]
     loaded = rows(database, SCHEMA, stored["subscription"])
     assert len(loaded) == expected
     assert loaded == from_a_log(database, stored["subscription"], lines, tmp_path)

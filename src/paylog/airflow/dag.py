@@ -153,11 +153,12 @@ def _deliver(subscription: Subscription) -> Any:
     def deliver() -> dict[str, Any]:
         from paylog import pipeline
         from paylog.airflow.connections import use_airflow_connections
+        from paylog.openscale.progress import DeliveryProgress
 
         use_airflow_connections()
         context = get_current_context()
         with _refusal_shown(context):
-            counts = pipeline.deliver(subscription, context["run_id"], _logged_delivery())
+            counts = pipeline.deliver(subscription, context["run_id"], DeliveryProgress(log.info))
         show_label(context, counts.as_text())
         return counts.as_dict()
 
@@ -238,20 +239,5 @@ def _logged_progress() -> Callable[[int, int], None]:
         if now >= due + _PROGRESS_SECONDS:
             due = now
             log.info("%d rows read so far, %.0f a second", total, total / (now - started))
-
-    return progress
-
-
-def _logged_delivery() -> Callable[[int, int], None]:
-    """Says how far a delivery is, every ten seconds."""
-    due = time.monotonic() + _PROGRESS_SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
-            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
 
     return progress

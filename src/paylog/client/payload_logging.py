@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 _TYPE_NAMES: dict[Any, Any] = {ARROW_TYPES[kind]: str(kind) for kind in FieldType} | {
     ARROW_TYPES[FieldType.ARRAY]: {"type": "array", "elementType": "double", "containsNull": True}
 }
+_ROLES = {
+    "scoring_id": "record-id",
+    "scoring_timestamp": "record-timestamp",
+    "prediction_probability": "prediction-probability",
+}
 
 
 class PayloadLogging:
@@ -116,8 +121,12 @@ class PayloadLogging:
 
     def schema(self) -> dict[str, Any]:
         """The table as OpenScale describes it; paylog's own columns are left out."""
-        columns = self._subscription.declared().model_schema.columns
-        return {"type": "struct", "fields": [_field(c) for c in columns if not c.name.startswith("_")]}
+        schema = self._subscription.declared().model_schema
+        roles = _ROLES | {field.name: field.role.value for field in schema.fields}
+        return {
+            "type": "struct",
+            "fields": [_field(c, roles.get(c.name)) for c in schema.columns if not c.name.startswith("_")],
+        }
 
     @property
     def enabled(self) -> bool:
@@ -130,6 +139,7 @@ class PayloadLogging:
         registry.configure(self._subscription.uid, PAYLOAD_LOGGING, configuration)
 
 
-def _field(column: Column) -> dict[str, Any]:
+def _field(column: Column, role: str | None) -> dict[str, Any]:
     kind = _TYPE_NAMES[column.arrow_type]
-    return {"name": column.name, "type": kind, "nullable": column.nullable, "metadata": {}}
+    metadata = {} if role is None else {"modeling_role": role}
+    return {"name": column.name, "type": kind, "nullable": column.nullable, "metadata": metadata}

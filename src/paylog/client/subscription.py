@@ -111,12 +111,14 @@ class SubscriptionClient:
         if asset is None:
             return self._details_of(self.declared())
         mart, binding = self.client.data_mart_id, asset.binding_id
+        known = self.client.mart.registry.document(self.uid) is not None
+        schema = {"output_data_schema": self.payload_logging.schema()} if known else {}
         url = f"/v1/data_marts/{mart}/service_bindings/{binding}/subscriptions/{self.uid}"
         return {
             "metadata": {"guid": self.uid, "url": url, "created_at": asset.created_at.isoformat()},
             "entity": {
                 "asset": {"url": "", "created_at": asset.created_at.isoformat(), **asset.asset},
-                "asset_properties": asset.properties,
+                "asset_properties": {**asset.properties, **schema},
                 "deployments": [asset.deployment],
                 "service_binding_id": asset.binding_id,
                 "configurations": asset.configurations,

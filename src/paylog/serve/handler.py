@@ -69,12 +69,21 @@ class Call:
 def handler(function: Callable[[Call], Response]) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint of a function that works on a ``Call``."""
 
+    async def called(request: Request) -> Response:
+        body, state = await bodies.read(request), request.app.state
+        call = Call(request, state.client, state.discovered, state.decoders, state.data_sets, body)
+        return await run_in_threadpool(_checked, function, call)
+
+    called.__name__ = function.__name__
+    return guarded(called)
+
+
+def guarded(function: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint whose errors are answers."""
+
     async def endpoint(request: Request) -> Response:
         try:
-            body = await bodies.read(request)
-            state = request.app.state
-            call = Call(request, state.client, state.discovered, state.decoders, state.data_sets, body)
-            return await run_in_threadpool(_checked, function, call)
+            return await function(request)
         except PaylogError as error:
             log.warning("%s %s: %s", request.method, request.url.path, error)
             return refusal(error)

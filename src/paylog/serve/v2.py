@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 
 from paylog.client.monitors import CONFIGURATIONS
 from paylog.client.subscription import SubscriptionClient
+from paylog.data_mart.record_page import MOST_ROWS
 from paylog.errors import InvalidInput
 from paylog.serve import assets, bodies
 from paylog.serve.answers import NotFoundError, answer, metadata
@@ -184,17 +185,19 @@ def get_records(call: Call) -> Response:
 def _feedback_records(call: Call, target: SubscriptionClient, *, count: bool) -> Response:
     if target.uid not in call.client.mart.registry.documents():
         return answer({"records": [], **({"total_count": 0} if count else {})})
-    content = target.feedback_logging.get_table_content("python", limit=None)
+    feedback = target.feedback_logging
+    start, most = call.number("offset", 0), min(call.number("limit", 100), MOST_ROWS)
+    content = feedback.get_table_content("python", most, start)
+    assert isinstance(content, dict)
     fields, rows = content["fields"], content["values"]
-    start, most = call.number("offset", 0), call.number("limit", 100)
     records = [
         {
             "metadata": metadata(f"{target.uid}-{start + i}", ""),
             "entity": {"values": dict(zip(fields, row, strict=True)), "annotations": {}},
         }
-        for i, row in enumerate(rows[start : start + most])
+        for i, row in enumerate(rows)
     ]
-    return answer({"records": records, **({"total_count": len(rows)} if count else {})})
+    return answer({"records": records, **({"total_count": feedback.get_records_count()} if count else {})})
 
 
 def _store_feedback(call: Call, target: SubscriptionClient) -> str:
