@@ -12,15 +12,14 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from openscale_service import listening
 
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
@@ -139,21 +138,10 @@ def served(uri: str, tmp_path: Path) -> Iterator[str]:
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stderr=output, stdout=output)
     try:
-        yield _address(log, process)
+        yield listening(log, process)
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
-        for word in log.read_text().split():
-            if word.startswith("http://127.0.0.1:"):
-                assert httpx.get(f"{word}/health").status_code == 200
-                return word
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def drive(version: str, phase: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

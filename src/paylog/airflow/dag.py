@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context, task
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -85,12 +86,23 @@ def subscription_dag(subscription: Subscription) -> DAG:
     ) as dag:
         batches = _plan(subscription)
         loads = _ingest(subscription).expand(batch=batches)
-        reconciled = _reconcile(subscription)
         if subscription.deliver is None:
-            loads >> reconciled
+            loads >> _reconcile(subscription, "none_failed")
         else:
-            loads >> _deliver(subscription) >> reconciled
+            _deliver_and_reconcile(subscription, loads)
     return dag
+
+
+def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> None:
+    """What is loaded is reconciled even if it was not delivered; then the run fails, by its last task.
+
+    No trigger rule tells which of two upstream tasks may fail, so ``loaded`` stands for all of ingest:
+    when that failed, neither of reconcile's upstream tasks is a success. Airflow runs no empty task.
+    """
+    loaded = EmptyOperator(task_id="loaded", trigger_rule="none_failed")
+    delivered = _deliver(subscription)
+    loads >> loaded >> delivered >> EmptyOperator(task_id="delivered")
+    [loaded, delivered] >> _reconcile(subscription, "all_done_min_one_success")
 
 
 def _plan(subscription: Subscription) -> Any:
@@ -147,7 +159,6 @@ def _deliver(subscription: Subscription) -> Any:
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
-        trigger_rule="none_failed",
         doc_md="Posts what the run loaded, and is not confirmed yet, to the OpenScale service.",
     )
     def deliver() -> dict[str, Any]:
@@ -165,13 +176,13 @@ def _deliver(subscription: Subscription) -> Any:
     return deliver()
 
 
-def _reconcile(subscription: Subscription) -> Any:
+def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
     asset = payload_asset(subscription)
 
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
-        trigger_rule="none_failed",
+        trigger_rule=trigger_rule,
         outlets=[asset],
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
