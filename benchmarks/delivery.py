@@ -25,7 +25,7 @@ from paylog.data_mart import DataMart
 from paylog.openscale.delivery import Deliverer
 from paylog.openscale.service import Service
 from paylog.posted import store
-from paylog.serve.v2 import data_set_id
+from paylog.serve.data_sets import data_set_id
 from paylog.subscription import Subscription, load_subscriptions
 from paylog.testing.postgres import EmbeddedPostgres
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from openscale_service import deliver_section
 
 from paylog.testing.airflow_api import AirflowApi
 from paylog.testing.demo_logs import write_demo_logs
@@ -29,8 +30,8 @@ def subscription(name: str, **replaced: str) -> str:
 
 @pytest.fixture(scope="session")
 def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The two shipped subscriptions, two that cannot reach their data mart, and one that requires
-    training data which is not there."""
+    """The two shipped subscriptions, two that cannot reach their data mart, one that requires training
+    data which is not there, and two that are delivered to a service, which refuses what the second holds."""
     folder = tmp_path_factory.mktemp("subscriptions")
     mart = "connection: paylog_data_mart"
     files = {
@@ -39,6 +40,11 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "unknown": subscription(
             "churn", **{"id: churn\n": "id: unknown\n", mart: "connection: no_such_mart"}
         ),
+        **{
+            name: subscription("credit_risk", **{"id: credit-risk\nservice": f"id: {name}\nservice"})
+            + deliver_section(name)
+            for name in ("delivered", "refused")
+        },
         "down": subscription("churn", **{"id: churn\n": "id: down\n", mart: "connection: mart_down"}),
         "strict": subscription(
             "credit_risk",
@@ -73,7 +79,8 @@ def airflow(stack: Stack) -> AirflowApi:
     api.put_connection(
         {"connection_id": "mart_down", "conn_type": "postgres", "host": "127.0.0.1", "port": 9, "schema": "x"}
     )
-    wanted = {f"paylog__{name}" for name in ("credit-risk", "churn", "unknown", "down", "strict")}
+    names = ("credit-risk", "churn", "unknown", "down", "strict", "delivered", "refused")
+    wanted = {f"paylog__{name}" for name in names}
     wanted |= {f"paylog_training_data__{name}" for name in ("credit-risk", "strict")}
     stack.wait(lambda: wanted <= api.dags(), what="the DAGs to be parsed")
     for dag_id in wanted:

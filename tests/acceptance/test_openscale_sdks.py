@@ -12,15 +12,14 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from openscale_service import listening
 
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
@@ -51,6 +50,12 @@ RECORDS = [
     }
     for i in range(40)
 ]
+TRAINING_DATA = {
+    "type": "cos",
+    "name": "training",
+    "connection": {"url": "https://u", "api_key": "k", "resource_instance_id": "r", "iam_url": "https://i"},
+    "location": {"bucket": "b", "file_name": "t.csv", "file_format": "csv", "infer_schema": "1"},
+}
 CSV = "scoring_id,scoring_timestamp,Age,Sex,prediction,probability\n" + "".join(
     f'row-{i},2024-01-19T20:00:{i:02}Z,{40 + i},F,Risk,"[0.2,0.8]"\n' for i in range(5)
 )
@@ -133,21 +138,10 @@ def served(uri: str, tmp_path: Path) -> Iterator[str]:
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stderr=output, stdout=output)
     try:
-        yield _address(log, process)
+        yield listening(log, process)
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
-        for word in log.read_text().split():
-            if word.startswith("http://127.0.0.1:"):
-                assert httpx.get(f"{word}/health").status_code == 200
-                return word
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def drive(version: str, phase: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -205,6 +199,7 @@ def test_the_sdk_drives_paylog_serve(
         "schema": SCHEMA,
         "records": RECORDS,
         "csv": CSV,
+        "training_data": TRAINING_DATA,
     }
     lines: list[dict[str, Any]] = list(RECORDS)
     if version == "v2":
@@ -225,6 +220,16 @@ def test_the_sdk_drives_paylog_serve(
     assert (stored["count"], stored["read"]) == (expected, expected)
     if version == "v2":
         assert stored["filtered"] == 17 + 27 + 2  # over 42: of the first rows, the second ones, the CSV's
+    else:
+        monitors = stored["monitors"]
+        assert monitors["fairness"]["enabled"], monitors["fairness"]
+        assert monitors["fairness"]["parameters"]["features"][0]["feature"] == "Sex"
+        assert monitors["quality"]["parameters"]["min_feedback_data_size"] == 5
+        assert monitors["explainability"]["parameters"] == {
+            "training_statistics": {"feature_columns": ["Age", "Sex"]}
+        }
+        assert monitors["drift"]["parameters"] == {"drift_threshold": 0.7, "min_samples": 100}
+        assert monitors["drift disabled"]
     loaded = rows(database, SCHEMA, stored["subscription"])
     assert len(loaded) == expected
     assert loaded == from_a_log(database, stored["subscription"], lines, tmp_path)

@@ -220,6 +220,31 @@ def test_disabled_logging_accepts_nothing(client: APIClient) -> None:
     assert subscription.payload_logging.store(records()).counts.loaded == 40
 
 
+def test_rows_that_are_taken_for_a_header_are_not_shown(client: APIClient) -> None:
+    subscription = subscribe(client)
+    subscription.payload_logging.store(records())
+    feedback = subscription.feedback_logging
+    with pytest.raises(InvalidInput) as raised:
+        feedback.store("canary;car;M\n1;car;M;Risk\n", feedback_format=FeedbackFormat.CSV, data_header=True,
+                       data_delimiter=";")  # fmt: skip
+    assert "canary" not in str(raised.value)
+
+
+def test_first_records_whose_schema_cannot_be_declared_say_what_is_wrong(client: APIClient) -> None:
+    binding = client.data_mart.bindings.add("e", CustomMachineLearningInstance({"url": "http://127.0.0.1:9"}))
+    asset = CustomMachineLearningAsset(source_uid="odd", binding_uid=binding, prediction_column="prediction")
+    subscription = client.data_mart.subscriptions.add(asset)
+    odd = PayloadRecord(
+        request={"fields": ["scoring_id"], "values": [["canary"]]},
+        response={"fields": ["prediction"], "values": [["Risk"]]},
+        scoring_timestamp="2024-01-19T19:00:00Z",
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        subscription.payload_logging.store([odd])
+    assert "model_schema" in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
 def test_feedback_in_every_format_once(client: APIClient) -> None:
     subscription = subscribe(client)
     subscription.payload_logging.store(records())

@@ -157,3 +157,36 @@ def test_the_rest_apis_refuse_with_the_rule(client: DataMartClient) -> None:
             ).status_code
             == 202
         )
+
+
+def test_the_addresses_of_v1_keep_to_the_rules(client: DataMartClient) -> None:
+    """Without training data none can be had, but for a reason."""
+    bare = subscribe(client, training_data_reference=None)
+    asset = bare.asset
+    assert asset is not None
+    mart = {"data_mart_id": INSTANCE}
+    fairness = {**mart, "asset_id": bare.uid, "parameters": {"features": [{"feature": "Sex"}]}}
+    path = f"/v1/data_marts/{INSTANCE}/service_bindings/{asset.binding_id}/subscriptions/{bare.uid}"
+    explained = {**mart, "service_binding_id": asset.binding_id, "model_id": asset.asset["asset_id"]}
+    with TestClient(application(client, KEY), headers={"Authorization": f"Bearer {KEY}"}) as http:
+        refused = http.post("/v1/fairness_monitoring", json=fairness)
+        assert refused.status_code == 400
+        assert "rule " in refused.json()["errors"][0]["message"]
+        kept = http.post("/v1/fairness_monitoring", json={**fairness, "override_reason": "we know"})
+        assert (kept.status_code, kept.json()["override"]["reason"]) == (202, "we know")
+        assert http.post("/v1/model_explanation_configurations", json=explained).status_code == 400
+        explained["override_reason"] = "we know"
+        assert http.post("/v1/model_explanation_configurations", json=explained).status_code == 200
+        other = {**explained, "model_id": "another"}
+        assert http.post("/v1/model_explanation_configurations", json=other).status_code == 404
+        foreign = {**fairness, "data_mart_id": "another"}
+        assert http.post("/v1/fairness_monitoring", json=foreign).status_code == 404
+        drift: dict[str, Any] = {"drift_threshold": 0.5, "min_samples": 9}
+        assert http.post(f"{path}/drift_configurations", json=drift).status_code == 400
+        drift["override_reason"] = "we know"
+        assert http.post(f"{path}/drift_configurations", json=drift).status_code == 200
+        found = http.get(f"{path}/configurations/drift").json()
+        assert (found["enabled"], found["parameters"]) == (True, {"drift_threshold": 0.5, "min_samples": 9})
+        http.put(f"{path}/configurations/drift", json={"enabled": False})
+    assert bare.drift_monitoring.get_details()["enabled"] is False
+    assert bare.explainability.get_details()["enabled"] is True

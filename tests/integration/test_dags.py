@@ -116,11 +116,14 @@ def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconcile
     downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}
     assert downstream == {
         "plan": ["ingest"],
-        "ingest": ["deliver"],
-        "deliver": ["reconcile"],
+        "ingest": ["loaded"],
+        "loaded": ["deliver", "reconcile"],
+        "deliver": ["delivered", "reconcile"],
+        "delivered": [],
         "reconcile": [],
     }
-    assert task(dag, "deliver")["trigger_rule"] == "none_failed"
+    assert task(dag, "loaded")["trigger_rule"] == "none_failed"
+    assert task(dag, "reconcile")["trigger_rule"] == "all_done_min_one_success"
     assert task(dag, "deliver")["has_retry_policy"]
     assert "data set `d`" in dag["doc_md"]
 

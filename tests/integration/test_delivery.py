@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,11 +22,12 @@ from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
 from paylog.data_mart.deliveries import DeliveryState
 from paylog.errors import AccessDenied, RetriableError
-from paylog.openscale.delivery import Delivered, Deliverer
+from paylog.openscale.crew import Delivered
+from paylog.openscale.delivery import Deliverer
 from paylog.openscale.records import RecordWriter
 from paylog.openscale.service import Service
 from paylog.serve import application
-from paylog.serve.v2 import data_set_id
+from paylog.serve.data_sets import data_set_id
 from paylog.subscription import Subscription
 from paylog.subscription.delivery import Delivery
 from paylog.testing.faulty_link import Fault, FaultyLink
@@ -87,6 +90,7 @@ class Site:
     """A data mart with loaded rows, and a service with a data mart of its own."""
 
     mart: DataMart
+    here: Connection
     there: Connection
     address: str
     receipt_id: int
@@ -151,7 +155,7 @@ def site(empty_database: Connection, postgres: EmbeddedPostgres, api: str) -> It
         mart.setup()
         mart.ensure(subscription)
         receipt = posted.store(mart, subscription, records())
-        yield Site(mart, there, address, receipt.receipt_id, api)
+        yield Site(mart, empty_database, there, address, receipt.receipt_id, api)
     client.mart.close()
     postgres.drop_database(name)
 
@@ -257,16 +261,44 @@ def test_a_wrong_key_stops(site: Site) -> None:
 
 
 @pytest.mark.parametrize("api", ["v2"], indirect=True)
-def test_what_the_service_rejects_is_reported_with_its_reason(site: Site) -> None:
-    """The service's model schema has become stricter than ours."""
-    query(site.there, 'ALTER TABLE there."Payload_there" ADD CONSTRAINT young CHECK ("Age" < 1000)')
+@pytest.mark.parametrize(
+    ("budget", "confirmed", "failed"), [({"share": None}, RECORDS, RECORDS), ({"count": 0}, 0, ROWS)]
+)
+def test_what_the_service_rejects_is_reported_with_its_reason(
+    site: Site, budget: dict[str, Any], confirmed: int, failed: int
+) -> None:
+    """The service's model schema has become stricter than ours: it refuses some rows, or all for them."""
     document_there = query(site.there, "SELECT document FROM there.paylog_subscription")[0][0]
     document_there["model_schema"]["fields"][1]["required"] = True
+    document_there["error_budget"] = budget
     query(site.there, "UPDATE there.paylog_subscription SET document = %s::jsonb", json.dumps(document_there))
-    done = site.deliver(FaultyLink(), rows=ROWS)
-    assert (done.confirmed, done.failed) in ((RECORDS, RECORDS), (0, ROWS))
+    assert site.deliver(FaultyLink(), rows=ROWS) == Delivered(confirmed, failed)
     (entry,) = site.mart.delivery.of_receipt("credit", site.receipt_id)
-    assert entry.state is DeliveryState.FAILED
+    assert (entry.state, entry.rows) == (DeliveryState.FAILED, ROWS)
+
+
+@pytest.mark.parametrize("api", ["v2"], indirect=True)
+def test_no_scoring_id_is_in_a_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site.deliver(FaultyLink([Fault.DROPPED_AFTER]))
+    assert "asking the service" in caplog.text
+    assert "call-" not in caplog.text
+
+
+@pytest.mark.parametrize("api", ["v2"], indirect=True)
+def test_no_transaction_stays_open_while_the_service_is_waited_for(site: Site) -> None:
+    class Looking(FaultyLink):
+        open: list[Any] = []  # noqa: RUF012
+
+        def _passed_on(self, request: httpx.Request) -> httpx.Response:
+            sessions = "SELECT state FROM pg_stat_activity WHERE xact_start < now() - interval '100 ms'"
+            time.sleep(0.2)
+            self.open += query(site.here, f"{sessions} AND datname = current_database()")
+            return super()._passed_on(request)
+
+    link = Looking()
+    assert site.deliver(link, max_parallel=1) == Delivered(ROWS)
+    assert link.open == []
 
 
 @pytest.mark.skipif(not WIRE.is_dir(), reason="the recorded requests are not beside this checkout")
@@ -281,8 +313,8 @@ def test_what_is_posted_has_the_fields_of_the_recorded_requests(
     assert subscription.deliver is not None
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records())
-    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
-        writer = RecordWriter(subscription.model_schema, subscription.deliver, "credit-1")
+    writer = RecordWriter(subscription.model_schema, subscription.deliver, "credit-1")
+    with data_mart.delivery.rows("credit", receipt.receipt_id, writer.sides) as rows:
         (chunk,) = writer.chunks(rows)
     ours = json.loads(chunk.body)[0]
     for request in json.loads((WIRE / f"{recording}.json").read_text()):
@@ -304,8 +336,8 @@ def test_rows_of_an_incomplete_request_keep_ids_of_their_own(data_mart: DataMart
     data_mart.ensure(subscription)
     receipt = posted.store(data_mart, subscription, records(3, broken=1))
     assert receipt.counts.rejected == 1
-    with data_mart.delivery.rows("credit", receipt.receipt_id) as rows:
-        writer = RecordWriter(subscription.model_schema, Delivery(data_set="d"), "credit-1")
+    writer = RecordWriter(subscription.model_schema, Delivery(data_set="d"), "credit-1")
+    with data_mart.delivery.rows("credit", receipt.receipt_id, writer.sides) as rows:
         (chunk,) = writer.chunks(rows)
     assert chunk.expected_ids == ("call-0-1", "call-0-2", "call-1-2-1", "call-2-1", "call-2-2")
     assert chunk.scoring_ids == ("call-0-1", "call-0-2", "call-1-2", "call-2-1", "call-2-2")

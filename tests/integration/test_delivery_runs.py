@@ -17,7 +17,7 @@ from paylog.client.data_mart import DataMartClient
 from paylog.connections import Connection, parse
 from paylog.openscale.service import data_marts
 from paylog.serve import application
-from paylog.serve.v2 import data_set_id
+from paylog.serve.data_sets import data_set_id
 from paylog.subscription import load_subscriptions
 from paylog.testing.postgres import EmbeddedPostgres
 
@@ -162,7 +162,7 @@ def test_old_windows_and_backfills_are_posted_as_historical(
 ) -> None:
     marked: list[bool] = []
 
-    def post(self: Any, records: bytes, *, historical: bool = False) -> str | None:
+    def post(self: Any, records: bytes, *, historical: bool = False) -> Any:
         marked.append(historical)
         return taken(self, records, historical=historical)
 

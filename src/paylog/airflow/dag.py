@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context, task
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -85,12 +86,23 @@ def subscription_dag(subscription: Subscription) -> DAG:
     ) as dag:
         batches = _plan(subscription)
         loads = _ingest(subscription).expand(batch=batches)
-        reconciled = _reconcile(subscription)
         if subscription.deliver is None:
-            loads >> reconciled
+            loads >> _reconcile(subscription, "none_failed")
         else:
-            loads >> _deliver(subscription) >> reconciled
+            _deliver_and_reconcile(subscription, loads)
     return dag
+
+
+def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> None:
+    """What is loaded is reconciled even if it was not delivered; then the run fails, by its last task.
+
+    No trigger rule tells which of two upstream tasks may fail, so ``loaded`` stands for all of ingest:
+    when that failed, neither of reconcile's upstream tasks is a success. Airflow runs no empty task.
+    """
+    loaded = EmptyOperator(task_id="loaded", trigger_rule="none_failed")
+    delivered = _deliver(subscription)
+    loads >> loaded >> delivered >> EmptyOperator(task_id="delivered")
+    [loaded, delivered] >> _reconcile(subscription, "all_done_min_one_success")
 
 
 def _plan(subscription: Subscription) -> Any:
@@ -147,30 +159,30 @@ def _deliver(subscription: Subscription) -> Any:
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
-        trigger_rule="none_failed",
         doc_md="Posts what the run loaded, and is not confirmed yet, to the OpenScale service.",
     )
     def deliver() -> dict[str, Any]:
         from paylog import pipeline
         from paylog.airflow.connections import use_airflow_connections
+        from paylog.openscale.progress import DeliveryProgress
 
         use_airflow_connections()
         context = get_current_context()
         with _refusal_shown(context):
-            counts = pipeline.deliver(subscription, context["run_id"], _logged_delivery())
+            counts = pipeline.deliver(subscription, context["run_id"], DeliveryProgress(log.info))
         show_label(context, counts.as_text())
         return counts.as_dict()
 
     return deliver()
 
 
-def _reconcile(subscription: Subscription) -> Any:
+def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
     asset = payload_asset(subscription)
 
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
-        trigger_rule="none_failed",
+        trigger_rule=trigger_rule,
         outlets=[asset],
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
@@ -238,20 +250,5 @@ def _logged_progress() -> Callable[[int, int], None]:
         if now >= due + _PROGRESS_SECONDS:
             due = now
             log.info("%d rows read so far, %.0f a second", total, total / (now - started))
-
-    return progress
-
-
-def _logged_delivery() -> Callable[[int, int], None]:
-    """Says how far a delivery is, every ten seconds."""
-    due = time.monotonic() + _PROGRESS_SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
-            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
 
     return progress

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,8 +13,6 @@ from paylog.cli.exit_code import reported
 if TYPE_CHECKING:
     from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.subscription import Subscription
-
-_SECONDS = 10.0
 
 
 def deliver(
@@ -43,22 +39,7 @@ def deliver(
 def post(subscription: Subscription, run_id: str | None, *, retry_failed: bool = False) -> DeliveryCounts:
     """Deliver, and say every ten seconds on stderr how far it is. Errors as ``pipeline.deliver``'s."""
     from paylog import pipeline
+    from paylog.openscale.progress import DeliveryProgress
 
-    return pipeline.deliver(subscription, run_id, _progress(subscription.id), retry_failed=retry_failed)
-
-
-def _progress(name: str) -> Callable[[int, int], None]:
-    due = time.monotonic() + _SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _SECONDS
-            delivered = confirmed + failed
-            typer.echo(
-                f"{name}  {delivered:,} delivered, {confirmed:,} confirmed, {failed:,} failed", err=True
-            )
-
-    return progress
+    progress = DeliveryProgress(lambda line: typer.echo(f"{subscription.id}  {line}", err=True))
+    return pipeline.deliver(subscription, run_id, progress, retry_failed=retry_failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated
@@ -55,9 +54,9 @@ def _run(
     except ImportError:
         raise MissingExtra("paylog serve needs: pip install 'paylog[serve]'") from None
     from paylog.client.data_mart import DataMartClient
-    from paylog.connections import resolve
+    from paylog.connections import is_loopback, resolve
 
-    if not _is_loopback(host) and not (certificate and key):
+    if not is_loopback(host) and not (certificate and key):
         raise ConfigurationError(
             f"{host} is not loopback: tokens and payload would travel in the clear. Give --certificate and "
             "--key, or listen on 127.0.0.1 behind a proxy that does TLS"
@@ -90,10 +89,3 @@ def _api_key() -> str:
             "clients exchange it for a token"
         )
     return key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

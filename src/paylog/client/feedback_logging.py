@@ -66,18 +66,21 @@ class FeedbackLogging:
         return self._subscription.client.mart.feedback.store(self._table(declared), rows)
 
     def get_table_content(
-        self, format: str = "pandas", limit: int | None = None
+        self, format: str = "pandas", limit: int | None = None, offset: int = 0
     ) -> pd.DataFrame | dict[str, Any]:
-        """The rows in the order of their time; ``python``: ``{"fields": […], "values": [(…), …]}``."""
+        """The rows in the order of their time; ``python``: ``{"fields": […], "values": [(…), …]}``.
+
+        :param offset: rows that are left out at the beginning; ``python`` only.
+        """
         table, mart = self._table(self._fields()), self._subscription.client.mart
         if format == "pandas":
             return mart.feedback.frame(table, limit)
-        fields, values = mart.feedback.rows(table, limit)
+        fields, values = mart.feedback.rows(table, limit, offset)
         return {"fields": fields, "values": values}
 
     def get_records_count(self) -> int:
         """Feedback rows in the table."""
-        return len(self.get_table_content("python")["values"])
+        return self._subscription.client.mart.feedback.count(self._table(self._fields()))
 
     def prepare(self) -> None:
         """Make the table where the model schema is known and has a label; the first ``store`` does it too."""
@@ -105,9 +108,8 @@ def _by_column(names: Sequence[str], rows: Any) -> Cells:
     if not isinstance(rows, list | tuple) or not rows:
         raise InvalidInput("feedback_data is a list of at least one row")
     if uneven := [i for i, row in enumerate(rows, 1) if len(row) != len(names)]:
-        raise InvalidInput(
-            f"feedback rows {uneven[:_MOST_PROBLEMS]} do not have {len(names)} cells ({', '.join(names)})"
-        )
+        # Not the names: of CSV without a header that was said to have one, they are a row.
+        raise InvalidInput(f"feedback rows {uneven[:_MOST_PROBLEMS]} do not have {len(names)} cells")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 

@@ -10,6 +10,7 @@ from paylog import posted
 from paylog.client.payload_record import PayloadRecord, encoded
 from paylog.client.table_view import print_table
 from paylog.data_mart.payload_table import payload_table_name
+from paylog.data_mart.registry import PAYLOAD_LOGGING
 from paylog.errors import ConfigurationError, InvalidInput
 from paylog.model_schema import ARROW_TYPES, Column, FieldType
 from paylog.records import Receipt
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PAYLOAD_LOGGING = "payload_logging"
 _TYPE_NAMES: dict[Any, Any] = {ARROW_TYPES[kind]: str(kind) for kind in FieldType} | {
     ARROW_TYPES[FieldType.ARRAY]: {"type": "array", "elementType": "double", "containsNull": True}
+}
+_ROLES = {
+    "scoring_id": "record-id",
+    "scoring_timestamp": "record-timestamp",
+    "prediction_probability": "prediction-probability",
 }
 
 
@@ -116,20 +121,25 @@ class PayloadLogging:
 
     def schema(self) -> dict[str, Any]:
         """The table as OpenScale describes it; paylog's own columns are left out."""
-        columns = self._subscription.declared().model_schema.columns
-        return {"type": "struct", "fields": [_field(c) for c in columns if not c.name.startswith("_")]}
+        schema = self._subscription.declared().model_schema
+        roles = _ROLES | {field.name: field.role.value for field in schema.fields}
+        return {
+            "type": "struct",
+            "fields": [_field(c, roles.get(c.name)) for c in schema.columns if not c.name.startswith("_")],
+        }
 
     @property
     def enabled(self) -> bool:
         """Whether ``store`` accepts records."""
-        asset = self._subscription.asset
-        return asset is None or bool(asset.configurations.get(_PAYLOAD_LOGGING, {}).get("enabled"))
+        known = self._subscription.client.mart.registry.receiving(self._subscription.uid)
+        return known is None or known.enabled
 
     def _configure(self, configuration: dict[str, Any]) -> None:
         registry = self._subscription.client.mart.registry
-        registry.configure(self._subscription.uid, _PAYLOAD_LOGGING, configuration)
+        registry.configure(self._subscription.uid, PAYLOAD_LOGGING, configuration)
 
 
-def _field(column: Column) -> dict[str, Any]:
+def _field(column: Column, role: str | None) -> dict[str, Any]:
     kind = _TYPE_NAMES[column.arrow_type]
-    return {"name": column.name, "type": kind, "nullable": column.nullable, "metadata": {}}
+    metadata = {} if role is None else {"modeling_role": role}
+    return {"name": column.name, "type": kind, "nullable": column.nullable, "metadata": metadata}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from pydantic import ValidationError
 
 from paylog.client.feedback_logging import FeedbackLogging
 from paylog.client.monitors import DriftMonitoring, Explainability, FairnessMonitoring, QualityMonitoring
@@ -11,6 +16,7 @@ from paylog.client.payload_logging import PayloadLogging
 from paylog.client.proposal import model_schema
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
+from paylog.subscription.section import problems_of
 
 if TYPE_CHECKING:
     from paylog.client.data_mart import DataMartClient
@@ -20,6 +26,24 @@ _NOT_YET = (
     "its schema is not known yet: store payload records first, "
     "or give subscriptions.add a training_data_schema"
 )
+
+
+def declared(document: Mapping[str, Any]) -> Subscription:
+    """The subscription that a document declares; the same one for the same document.
+
+    :raises ConfigurationError: everything that is wrong with it.
+    """
+    return _declared(msgspec.json.encode(document))
+
+
+@lru_cache(maxsize=256)
+def _declared(document: bytes) -> Subscription:
+    content = msgspec.json.decode(document)
+    try:
+        return Subscription.model_validate(content)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_of(error)]
+        raise ConfigurationError(f"subscription {content.get('id')}: {'; '.join(problems)}") from None
 
 
 class SubscriptionClient:
@@ -54,13 +78,16 @@ class SubscriptionClient:
         document = self.client.mart.registry.document(self.uid)
         if document is None:
             raise ConfigurationError(f"subscription {self.uid}: {_NOT_YET}")
-        return Subscription.model_validate(document)
+        return declared(document)
 
     def declare(self, records: bytes) -> Subscription:
-        """The subscription, with the model schema that the first records show if it has none."""
+        """The subscription, with the model schema that the first records show if it has none.
+
+        :raises ConfigurationError: they show none, or one that cannot be declared.
+        """
         document = self.client.mart.registry.document(self.uid)
         if document is not None:
-            return Subscription.model_validate(document)
+            return declared(document)
         if (asset := self.asset) is None:
             return self.declared()
         binding = self.client.bindings.get(asset.binding_id)
@@ -74,7 +101,7 @@ class SubscriptionClient:
             "data_mart": {"connection": self._connection(), "schema": mart.schema},
             "error_budget": {"share": None},
         }
-        subscription = Subscription.model_validate(described)
+        subscription = declared(described)
         mart.ensure(subscription)
         return subscription
 
@@ -84,12 +111,14 @@ class SubscriptionClient:
         if asset is None:
             return self._details_of(self.declared())
         mart, binding = self.client.data_mart_id, asset.binding_id
+        known = self.client.mart.registry.document(self.uid) is not None
+        schema = {"output_data_schema": self.payload_logging.schema()} if known else {}
         url = f"/v1/data_marts/{mart}/service_bindings/{binding}/subscriptions/{self.uid}"
         return {
             "metadata": {"guid": self.uid, "url": url, "created_at": asset.created_at.isoformat()},
             "entity": {
                 "asset": {"url": "", "created_at": asset.created_at.isoformat(), **asset.asset},
-                "asset_properties": asset.properties,
+                "asset_properties": {**asset.properties, **schema},
                 "deployments": [asset.deployment],
                 "service_binding_id": asset.binding_id,
                 "configurations": asset.configurations,

@@ -1,52 +1,69 @@
-"""The payload rows that a committed batch loaded, in the order of their places, for delivery."""
+"""The payload rows that a committed batch loaded, in the order of their places, for delivery.
+
+PostgreSQL writes the cells as JSON: what a request is made of is then joined, not encoded cell by cell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, and_, column, func, select, table, true, tuple_
-from sqlalchemy import types as sql
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
+import psycopg
+from sqlalchemy import Connection, func, select
 
 from paylog.data_mart.control_tables import objects
-from paylog.data_mart.payload_table import payload_table_name, read_columns
+from paylog.data_mart.payload_table import Present, payload_table_name, read_columns
+from paylog.data_mart.session import quoted
 
 Place: TypeAlias = tuple[int, int, int]
 """(object id, position of the record in it, row of the record from 1; 0: the id names no row)."""
 
 _ROWS_A_FETCH = 2000
+_MOST_ARGUMENTS = 100
+_UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadRow:
-    """One row; ``cells`` by column, paylog's own left out."""
+class PayloadRow(NamedTuple):
+    """One row.
 
-    place: Place
+    :param base: its scoring id without the row's number.
+    :param scoring_timestamp: ISO 8601 in UTC, with ``Z``.
+    :param request, response: JSON arrays of the cells that were asked for.
+    """
+
+    object_id: int
+    position: int
+    number: int
+    base: str
     scoring_id: str
-    scoring_timestamp: datetime
+    scoring_timestamp: str
     asset_revision: str | None
     response_time: int | None
-    cells: dict[str, Any]
+    request: str
+    response: str
 
     @property
     def event(self) -> tuple[int, int]:
         """Object and position: what the rows of one scoring request share."""
-        return self.place[:2]
+        return self[:2]
+
+    @property
+    def place(self) -> Place:
+        return self[:3]
 
 
-def read(
+def query(
     connection: Connection,
     schema: str,
     subscription_id: str,
     receipt_id: int,
+    sides: tuple[Sequence[str], Sequence[str]],
     between: tuple[Place, Place] | None = None,
-) -> Iterator[PayloadRow]:
-    """Rows of a receipt's live objects, streamed; in the order of object, position and row.
+) -> str | None:
+    """Chooses a receipt's live rows in the order of object, position and row; None where there are none.
 
-    :param between: only those from one place to another, both included.
+    :param sides: columns of request and response.
+    :param between: only those from one place to another, both included; ends may have rows beyond.
     """
     span = connection.execute(
         select(
@@ -62,42 +79,56 @@ def read(
     ).one()
     ids, first, last = span
     if not ids:
-        return
+        return None
     name = payload_table_name(subscription_id)
-    present = [*read_columns(connection, schema, name)]
-    typed = {"scoring_timestamp": sql.DateTime(timezone=True)}
-    payload = table(name, *(column(c, typed.get(c)) for c in present), schema=schema)
-    c = payload.c
-    query = (
-        select(*(c[name] for name in present))
-        .where(c.scoring_timestamp.between(first, last), c._object_id.in_(ids))
-        .where(true() if between is None else _within(c, *between))
-        .order_by(c._object_id, c._position, func.length(c.scoring_id), c.scoring_id)
+    present = read_columns(connection, schema, name)
+    request, response = (_json_array(side, present) for side in sides)
+    where = f"scoring_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
+    where += f" AND _object_id = ANY ('{{{','.join(map(str, ids))}}}')"
+    if between is not None:
+        where += "".join(
+            f" AND (_object_id, _position) {sign} ({end[0]}, {end[1]})"
+            for sign, end in zip((">=", "<="), between, strict=True)
+        )
+    return (
+        f"SELECT _object_id, _position, scoring_id, {_UTC.format('scoring_timestamp')}, asset_revision, "
+        f"_response_time, {request}, {response} FROM {quoted(schema, name)} WHERE {where} "
+        "ORDER BY _object_id, _position, length(scoring_id), scoring_id"
     )
-    streamed = connection.execution_options(stream_results=True, yield_per=_ROWS_A_FETCH).execute(query)
-    at = {name: place for place, name in enumerate(present)}
-    shown = [(name, place) for name, place in at.items() if not name.startswith("_")]
-    for found in streamed:
-        row = _row(tuple(found), at, shown)
-        if between is None or between[0] <= row.place <= between[1]:
-            yield row
 
 
-def _within(c: ReadOnlyColumnCollection[str, Any], first: Place, last: Place) -> ColumnElement[bool]:
-    """Rows of the records from one place to another."""
-    event = tuple_(c._object_id, c._position)
-    return and_(event >= first[:2], event <= last[:2])
+def read(
+    link: psycopg.Connection, chosen: str, between: tuple[Place, Place] | None = None
+) -> Iterator[PayloadRow]:
+    """Rows of a ``query``, streamed. The server holds them, so that no transaction stays open meanwhile.
+
+    :param link: in autocommit.
+    """
+    with link.cursor("paylog_delivered", withhold=True) as cursor:
+        cursor.itersize = _ROWS_A_FETCH
+        cursor.execute(chosen.encode())
+        for object_id, position, scoring_id, *cells in cursor:
+            base, dash, number = scoring_id.rpartition("-")
+            if dash and number.isdigit():
+                row = int(number) if len(number) < 10 else 0
+            else:
+                base, row = scoring_id, 0
+            if between is None or between[0] <= (object_id, position, row) <= between[1]:
+                yield PayloadRow(object_id, position, row, base, scoring_id, *cells)
 
 
-def _row(cells: tuple[Any, ...], at: dict[str, int], shown: Sequence[tuple[str, int]]) -> PayloadRow:
-    scoring_id = cells[at["scoring_id"]]
-    _, dash, number = scoring_id.rpartition("-")
-    row = int(number) if dash and number.isdigit() and len(number) < 10 else 0
-    return PayloadRow(
-        (cells[at["_object_id"]], cells[at["_position"]], row),
-        scoring_id,
-        cells[at["scoring_timestamp"]],
-        cells[at["asset_revision"]],
-        cells[at["_response_time"]],
-        {name: cells[place] for name, place in shown},
-    )
+def _json_array(names: Sequence[str], present: Mapping[str, Present]) -> str:
+    """SQL of a JSON array of columns."""
+    cells = [
+        _UTC.format(quoted(name)) if present[name].pg_type.startswith("timestamp") else quoted(name)
+        for name in names
+    ]
+    parts = [f"json_build_array({', '.join(some)})::text" for some in _batched(cells)]
+    text = parts[0]
+    for more in parts[1:]:
+        text = f"left({text}, -1) || ', ' || substr({more}, 2)"
+    return text
+
+
+def _batched(cells: Sequence[str]) -> list[Sequence[str]]:
+    return [cells[i : i + _MOST_ARGUMENTS] for i in range(0, len(cells), _MOST_ARGUMENTS)] or [()]

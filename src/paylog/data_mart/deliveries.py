@@ -8,12 +8,25 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from paylog.data_mart.control_tables import deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
 
 _MOST_ERRORS = 100
+_PLACE = ("object", "position", "row")
 _LIVE = timedelta(days=1)
 _BACKFILL = "backfill__"  # how Airflow's ids of backfill runs begin
 
@@ -47,6 +60,31 @@ class DeliveryEntry:
     def covers(self, place: Place) -> bool:
         """Whether a row was in the request."""
         return self.first <= place <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is known of a request; rows by what became of them."""
+
+    delivery_id: int
+    state: DeliveryState
+    confirmed: int = 0
+    failed: int = 0
+    request_id: str | None = None
+    errors: Sequence[dict[str, Any]] = ()
+
+    def as_parameters(self) -> dict[str, Any]:
+        """For the statement that notes it."""
+        final = self.state in (DeliveryState.CONFIRMED, DeliveryState.FAILED)
+        return {
+            "number": self.delivery_id,
+            "now": self.state,
+            "taken": self.confirmed,
+            "refused": self.failed,
+            "reasons": list(self.errors)[:_MOST_ERRORS],
+            "settled": self.confirmed + self.failed if final else None,
+            "request": self.request_id,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,38 +151,42 @@ def begin(
     connection: Connection,
     subscription_id: str,
     receipt_id: int,
-    first: Place,
-    last: Place,
-    rows: int,
+    requests: Sequence[tuple[Place, Place, int]],
     count_before: int | None,
-) -> int:
-    """Note that rows are about to be posted; the entry's id."""
-    values = {"subscription_id": subscription_id, "receipt_id": receipt_id, "rows": rows, "attempts": 1}
-    values |= {"count_before": count_before}
-    for end, place in (("first", first), ("last", last)):
-        values |= dict(zip((f"{end}_object", f"{end}_position", f"{end}_row"), place, strict=True))
-    statement = deliveries.insert().values(values).returning(deliveries.c.delivery_id)
-    return int(connection.execute(statement).scalar_one())
+) -> list[int]:
+    """Note that rows are about to be posted; the entries' ids in their order.
+
+    :param requests: first and last place, and number, of the rows of each.
+    """
+    known = {"subscription_id": subscription_id, "receipt_id": receipt_id, "count_before": count_before}
+    entries = [
+        known
+        | {"rows": rows, "attempts": 1}
+        | dict(zip((f"first_{part}" for part in _PLACE), first, strict=True))
+        | dict(zip((f"last_{part}" for part in _PLACE), last, strict=True))
+        for first, last, rows in requests
+    ]
+    statement = deliveries.insert().returning(deliveries.c.delivery_id, sort_by_parameter_order=True)
+    return [int(number) for number in connection.execute(statement, entries).scalars()]
 
 
-def settle(
-    connection: Connection,
-    delivery_id: int,
-    state: DeliveryState,
-    *,
-    confirmed: int = 0,
-    failed: int = 0,
-    request_id: str | None = None,
-    errors: Sequence[dict[str, Any]] = (),
-) -> None:
-    """Note what is known of a request."""
-    values: dict[str, Any] = {"state": state, "confirmed": confirmed, "failed": failed}
-    values |= {"errors": list(errors)[:_MOST_ERRORS], "updated_at": func.now()}
-    if state in (DeliveryState.CONFIRMED, DeliveryState.FAILED):
-        values["rows"] = confirmed + failed  # fewer than were posted where some were superseded since
-    if request_id is not None:
-        values["request_id"] = request_id
-    connection.execute(update(deliveries).where(deliveries.c.delivery_id == delivery_id).values(values))
+def settle(connection: Connection, known: Sequence[Settlement]) -> None:
+    """Note what is known of requests."""
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.delivery_id == bindparam("number"))
+        .values(
+            state=bindparam("now"),
+            confirmed=bindparam("taken"),
+            failed=bindparam("refused"),
+            errors=bindparam("reasons", type_=deliveries.c.errors.type),
+            # fewer than were posted where some were superseded since
+            rows=func.coalesce(cast(bindparam("settled"), BigInteger), deliveries.c.rows),
+            request_id=func.coalesce(cast(bindparam("request"), Text), deliveries.c.request_id),
+            updated_at=func.now(),
+        )
+    )
+    connection.execute(statement, [one.as_parameters() for one in known])
 
 
 def reopen(connection: Connection, subscription_id: str, run_id: str | None) -> int:

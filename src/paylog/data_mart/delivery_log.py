@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from paylog.data_mart import delivered_rows, deliveries, setup
 from paylog.data_mart.delivered_rows import PayloadRow, Place
-from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, DeliveryState, Undelivered
+from paylog.data_mart.deliveries import DeliveryCounts, DeliveryEntry, Settlement, Undelivered
 from paylog.data_mart.session import Sessions
 
 
@@ -21,17 +20,30 @@ class DeliveryLog:
 
     @contextmanager
     def rows(
-        self, subscription_id: str, receipt_id: int, between: tuple[Place, Place] | None = None
+        self,
+        subscription_id: str,
+        receipt_id: int,
+        sides: tuple[Sequence[str], Sequence[str]],
+        between: tuple[Place, Place] | None = None,
     ) -> Iterator[Iterator[PayloadRow]]:
-        """The rows that a receipt's batch loaded, streamed in the order of their places."""
-        with self._sessions.transaction(f"read the rows of receipt {receipt_id}") as connection:
-            yield delivered_rows.read(connection, self._sessions.schema, subscription_id, receipt_id, between)
+        """The rows that a receipt's batch loaded, streamed in the order of their places.
+
+        :param sides: columns of request and response.
+        """
+        what, schema = f"read the rows of receipt {receipt_id}", self._sessions.schema
+        with self._sessions.transaction(what) as connection:
+            chosen = delivered_rows.query(connection, schema, subscription_id, receipt_id, sides, between)
+        if chosen is None:
+            yield iter(())
+            return
+        with self._sessions.session(what) as link:
+            yield delivered_rows.read(link, chosen, between)
 
     @contextmanager
     def exclusive(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
         """Be the only one that delivers a receipt's rows."""
-        with self._sessions.transaction(f"deliver receipt {receipt_id}") as connection:
-            setup.lock(connection, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
+        with self._sessions.session(f"deliver receipt {receipt_id}") as link:
+            setup.lock_session(link, "delivery", self._sessions.schema, subscription_id, str(receipt_id))
             yield
 
     def of_receipt(self, subscription_id: str, receipt_id: int) -> list[DeliveryEntry]:
@@ -53,19 +65,18 @@ class DeliveryLog:
         self,
         subscription_id: str,
         receipt_id: int,
-        first: Place,
-        last: Place,
-        rows: int,
+        requests: Sequence[tuple[Place, Place, int]],
         count_before: int | None = None,
-    ) -> int:
-        """Note that rows are about to be posted; the delivery's id."""
-        with self._sessions.transaction(f"note a delivery of receipt {receipt_id}") as connection:
-            return deliveries.begin(connection, subscription_id, receipt_id, first, last, rows, count_before)
+    ) -> list[int]:
+        """Note that rows are about to be posted in some requests; the deliveries' ids in their order."""
+        with self._sessions.transaction(f"note deliveries of receipt {receipt_id}") as connection:
+            return deliveries.begin(connection, subscription_id, receipt_id, requests, count_before)
 
-    def settle(self, delivery_id: int, state: DeliveryState, **known: Any) -> None:
-        """Note what is known of a delivery: ``confirmed``, ``failed``, ``request_id``, ``errors``."""
-        with self._sessions.transaction(f"note the state of delivery {delivery_id}") as connection:
-            deliveries.settle(connection, delivery_id, state, **known)
+    def settle(self, *known: Settlement) -> None:
+        """Note what is known of deliveries."""
+        numbers = ", ".join(str(one.delivery_id) for one in known)
+        with self._sessions.transaction(f"note the state of deliveries {numbers}") as connection:
+            deliveries.settle(connection, known)
 
     def counts(self, subscription_id: str, run_id: str | None = None) -> DeliveryCounts:
         """What became of the rows that a run, or all of them, loaded at the service."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select, Uuid, column, select, table
+from sqlalchemy import Connection, Select, Uuid, column, func, select, table
 from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart.payload_table import read_columns
@@ -96,10 +96,17 @@ class FeedbackTable:
 
         return pd.read_sql(self._query(limit), connection)
 
-    def rows(self, connection: Connection, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def rows(
+        self, connection: Connection, limit: int | None, offset: int
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and the rows that ``frame`` would hold, in Python's types."""
-        found = connection.execute(self._query(limit))
+        found = connection.execute(self._query(limit).offset(offset))
         return list(found.keys()), [tuple(row) for row in found]
+
+    def count(self, connection: Connection) -> int:
+        """How many rows there are."""
+        target = table(self.name, schema=self.schema)
+        return connection.execute(select(func.count()).select_from(target)).scalar_one()
 
     def _query(self, limit: int | None) -> Select[Any]:
         names = [*(f.name for f in self.fields), RECORD_TIMESTAMP]

@@ -36,9 +36,15 @@ class FeedbackStore:
             return feedback.frame(connection, limit)
 
     def rows(
-        self, feedback: FeedbackTable, limit: int | None = None
+        self, feedback: FeedbackTable, limit: int | None = None, offset: int = 0
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and feedback rows in the order of their time, in Python's types."""
         with self._sessions.transaction(f"read feedback in {feedback.name!r}") as connection:
             feedback.ensure(connection)
-            return feedback.rows(connection, limit)
+            return feedback.rows(connection, limit, offset)
+
+    def count(self, feedback: FeedbackTable) -> int:
+        """How many feedback rows there are."""
+        with self._sessions.transaction(f"count feedback in {feedback.name!r}") as connection:
+            feedback.ensure(connection)
+            return feedback.count(connection)

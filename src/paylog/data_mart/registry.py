@@ -21,6 +21,9 @@ from paylog.data_mart.feedback import feedback_table_name
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.session import Sessions, quoted, run
 
+PAYLOAD_LOGGING = "payload_logging"
+"""Name of the configuration that says whether payload records are taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredMart:
@@ -57,6 +60,14 @@ class SubscribedAsset:
     deployment: dict[str, Any]
     configurations: dict[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """Whether a subscription takes payload records, and its document once it has a payload table."""
+
+    enabled: bool
+    document: dict[str, Any] | None
 
 
 class Registry:
@@ -114,6 +125,21 @@ class Registry:
         query = select(subscriptions.c.document).where(subscriptions.c.subscription_id == subscription_id)
         with self._sessions.transaction(f"read subscription {subscription_id!r}") as connection:
             return connection.execute(query).scalar_one_or_none()
+
+    def receiving(self, subscription_id: str) -> Receiving | None:
+        """What storing payload records needs to know, in one query; None: there is no such subscription."""
+        known = (
+            select(column).where(table.c.subscription_id == subscription_id).scalar_subquery()
+            for table, column in (
+                (assets, assets.c.configurations),
+                (subscriptions, subscriptions.c.document),
+            )
+        )
+        with self._sessions.transaction(f"read subscription {subscription_id!r}") as connection:
+            configurations, document = connection.execute(select(*known)).one()
+        if configurations is None:
+            return None if document is None else Receiving(True, document)
+        return Receiving(bool(configurations.get(PAYLOAD_LOGGING, {}).get("enabled")), document)
 
     def subscription_ids(self) -> list[str]:
         """Ids of all subscriptions, made in Python or loaded by a DAG."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine
@@ -44,6 +44,17 @@ class Sessions:
         with translated(f"{where}: {what}"), self._engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def session(self, what: str) -> Iterator[psycopg.Connection]:
+        """A session of its own in autocommit; at the end it is closed, and its locks and cursors go with it.
+
+        :param what: what is done in it, for messages.
+        """
+        where = f"Data mart {self.conn_id!r}, schema {self.schema!r}"
+        with translated(f"{where}: {what}"), closing(self._connect()) as link:
+            link.autocommit = True
+            yield link
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._engine.dispose()
@@ -52,7 +63,7 @@ class Sessions:
         engine = create_engine(
             "postgresql+psycopg://",
             creator=self._connect,
-            pool_size=2,
+            pool_size=8,  # more than that at once connect anew each time
             pool_pre_ping=True,
             hide_parameters=True,
             use_native_hstore=False,  # saves asking for a type that paylog has no use for

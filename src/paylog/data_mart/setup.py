@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, column, select, table, text
 
 from paylog.data_mart.control_tables import HEAD, VERSION_TABLE, metadata
@@ -34,9 +35,17 @@ def set_up(sessions: Sessions) -> None:
 def lock(connection: Connection, *subject: str) -> None:
     """Hold an advisory lock on ``subject`` until the transaction ends."""
     connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"),
-        {"subject": "\x1f".join(("paylog", *subject))},
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": _locked(subject)}
     )
+
+
+def lock_session(link: psycopg.Connection, *subject: str) -> None:
+    """Hold an advisory lock on ``subject`` until the session ends, without a transaction."""
+    link.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [_locked(subject)])
+
+
+def _locked(subject: tuple[str, ...]) -> str:
+    return "\x1f".join(("paylog", *subject))
 
 
 def installed_version(connection: Connection, schema: str) -> str | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
-from typing import Any
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,6 +19,8 @@ from paylog.model_schema import ModelSchema, Role
 from paylog.subscription.delivery import Delivery, ServiceApi
 
 _MOST_ID = 120
+_Record: TypeAlias = tuple[bytes, list[PayloadRow], list[str]]
+"""One payload record, its rows, and what the service will call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +56,18 @@ class Chunk:
         return tuple(row.scoring_id for row in self.members)
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """One payload record, its rows, and what the service will call them."""
-
-    body: bytes
-    rows: list[PayloadRow]
-    expected_ids: list[str]
-
-
 class RecordWriter:
     """Writes payload records of one subscription."""
 
     def __init__(self, schema: ModelSchema, delivery: Delivery, deployment_id: str) -> None:
-        self._inputs = [f.name for f in (*schema.features, *schema.of_role(Role.META_FIELD))]
-        self._outputs = [f.name for f in schema.outputs]
+        inputs = [f.name for f in (*schema.features, *schema.of_role(Role.META_FIELD))]
+        outputs = [f.name for f in schema.outputs]
         if schema.probability is not None:
-            self._outputs.append(schema.probability.name)
+            outputs.append(schema.probability.name)
+        self.sides = inputs, outputs
+        """Columns of request and response."""
         self._delivery = delivery
-        self._constants = (
+        constants = (
             {
                 "binding_id": delivery.binding,
                 "subscription_id": delivery.subscription,
@@ -82,14 +76,19 @@ class RecordWriter:
             if delivery.api is ServiceApi.V1
             else {}
         )
+        begin = f"{_json(constants)[:-1]}, " if constants else "{"
+        self._begin = f'{begin}"request":{{"fields":{_json(inputs)},"values":['
+        self._between = f']}},"response":{{"fields":{_json(outputs)},"values":['
+        self._v2 = delivery.api is ServiceApi.V2
 
     def chunks(self, rows: Iterable[PayloadRow]) -> Iterator[Chunk]:
         """Chunks of at most ``delivery.rows`` rows and ``delivery.bytes`` bytes; a larger record is alone."""
+        most_rows, most_bytes = self._delivery.rows, self._delivery.bytes
         parts: list[_Record] = []
         count = size = 0
         for part in self._records(rows):
-            length, width = len(part.rows), len(part.body) + 1
-            if parts and (count + length > self._delivery.rows or size + width > self._delivery.bytes):
+            length, width = len(part[1]), len(part[0]) + 1
+            if parts and (count + length > most_rows or size + width > most_bytes):
                 yield _chunk(parts)
                 parts, count, size = [], 0, 0
             parts.append(part)
@@ -103,53 +102,58 @@ class RecordWriter:
         return _chunk(parts) if parts else None
 
     def _records(self, rows: Iterable[PayloadRow]) -> Iterator[_Record]:
-        for (base, _), group in groupby(rows, key=lambda row: (_base(row.scoring_id), row.event)):
-            event = list(group)
-            whole = [f"{base}-{n}" for n in range(1, len(event) + 1)]
-            if [row.scoring_id for row in event] == whole and len(base) <= _MOST_ID:
-                yield _Record(self._record(base, event), event, whole)
-                continue
-            for row in event:
-                yield _Record(self._record(row.scoring_id, [row]), [row], [on_its_own(row)])
+        event: list[PayloadRow] = []
+        for row in rows:
+            if event and (row.base != event[0].base or row.event != event[0].event):
+                yield from self._of(event)
+                event = []
+            event.append(row)
+        if event:
+            yield from self._of(event)
+
+    def _of(self, event: list[PayloadRow]) -> Iterator[_Record]:
+        """Records of the rows that share object, position and base of their scoring ids."""
+        base = event[0].base
+        names = [row.scoring_id for row in event]
+        if names == [f"{base}-{n}" for n in range(1, len(event) + 1)] and len(base) <= _MOST_ID:
+            yield self._record(base, event), event, names
+            return
+        for row in event:
+            yield self._record(row.scoring_id, [row]), [row], [on_its_own(row)]
 
     def _record(self, scoring_id: str, rows: Sequence[PayloadRow]) -> bytes:
         first = rows[0]
-        record: dict[str, Any] = {
-            **self._constants,
-            "request": {"fields": self._inputs, "values": [_cells(row, self._inputs) for row in rows]},
-            "response": {"fields": self._outputs, "values": [_cells(row, self._outputs) for row in rows]},
-            "scoring_timestamp": iso(first.scoring_timestamp),
-            "scoring_id": scoring_id,
-        }
-        if first.response_time is not None:
-            record["response_time"] = first.response_time
-        if self._delivery.api is ServiceApi.V2:
-            record["multiple_records"] = True
+        requests, responses = (
+            (first.request, first.response)
+            if len(rows) == 1
+            else (",".join(row.request for row in rows), ",".join(row.response for row in rows))
+        )
+        more = "" if first.response_time is None else f',"response_time":{first.response_time}'
+        if self._v2:
+            more += ',"multiple_records":true'
             if first.asset_revision is not None:
-                record["asset_revision"] = first.asset_revision
-        return msgspec.json.encode(record)
+                more += f',"asset_revision":{_json(first.asset_revision)}'
+        return (
+            f"{self._begin}{requests}{self._between}{responses}"
+            f']}},"scoring_timestamp":"{first.scoring_timestamp}","scoring_id":{_json(scoring_id)}{more}}}'
+        ).encode()
 
 
 def _chunk(parts: Sequence[_Record]) -> Chunk:
     return Chunk(
-        b"[" + b",".join(part.body for part in parts) + b"]",
-        tuple(row for part in parts for row in part.rows),
-        tuple(one for part in parts for one in part.expected_ids),
+        b"[" + b",".join([body for body, _, _ in parts]) + b"]",
+        tuple(row for _, rows, _ in parts for row in rows),
+        tuple(one for _, _, names in parts for one in names),
     )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def on_its_own(row: PayloadRow) -> str:
     """What the service calls a row that is posted as a record of its own."""
     return f"{row.scoring_id}-1"
-
-
-def _base(scoring_id: str) -> str:
-    head, dash, number = scoring_id.rpartition("-")
-    return head if dash and number.isdigit() else scoring_id
-
-
-def _cells(row: PayloadRow, names: Sequence[str]) -> list[Any]:
-    return [iso(cell) if isinstance(cell := row.cells[name], datetime) else cell for name in names]
 
 
 def iso(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from typing import Any, Self
 import httpx
 from isal import igzip
 
-from paylog.connections import Connection
+from paylog.connections import Connection, is_loopback
 from paylog.errors import ConfigurationError, RetriableError
 from paylog.openscale.authentication import sign_in
 from paylog.openscale.records import iso
 from paylog.subscription.delivery import Delivery, ServiceApi
+
+# It logs each address, with scoring ids in it.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 _SECONDS = 60.0
 _IDS_A_QUERY = 50
@@ -47,6 +52,18 @@ class Unknown(Exception):  # noqa: N818 - an answer
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A post that the service took.
+
+    :param request_id: None where the service names none.
+    :param stored: rows that it says are stored already, None where it says nothing of it.
+    """
+
+    request_id: str | None
+    stored: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestState:
     """How far a request is: ``preparing``, ``active`` (stored) or ``error``, and what went wrong."""
 
@@ -64,6 +81,7 @@ class Service:
         instance = str(connection.extra.get("instance_id") or connection.schema or "")
         self._v2 = delivery.api is ServiceApi.V2
         self._delivery = delivery
+        self._far = not is_loopback(httpx.URL(base).host)  # there, compressing costs more than sending
         self._root = f"{base}/openscale/{instance}" if self._v2 and instance else base
         self._mart = f"{base}/v1/data_marts/{instance}"
         if not self._v2 and not instance:
@@ -86,13 +104,13 @@ class Service:
     ) -> None:
         self._http.close()
 
-    def post(self, records: bytes, *, historical: bool = False) -> str | None:
-        """Hand a JSON array of records over; the id of the request, None where the service names none.
+    def post(self, records: bytes, *, historical: bool = False) -> Taken:
+        """Hand a JSON array of records over.
 
         :raises Busy: not taken, try again later. :raises Refused: never will be.
         :raises Unknown: look whether it was taken before it is sent again.
         """
-        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if self._far else {})
         if self._v2:
             url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
             query = {"split_to_multi_req": "false"}
@@ -102,7 +120,7 @@ class Service:
             url, query = f"{self._mart}/scoring_payloads", {}
             headers["Prefer"] = "return=minimal"
         try:
-            body = igzip.compress(records, 0)
+            body = igzip.compress(records, 0) if self._far else records
             answer = self._http.post(url, params=query, content=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Busy(f"no connection: {type(error).__name__}") from None
@@ -191,11 +209,11 @@ def data_marts(connection: Connection) -> list[str]:
         ) from None
 
 
-def _accepted(answer: httpx.Response) -> str | None:
+def _accepted(answer: httpx.Response) -> Taken:
     status = answer.status_code
     if status in (200, 201, 202, 204):
         location = answer.headers.get("location", "")
-        return location.rstrip("/").rsplit("/", 1)[-1] or None
+        return Taken(location.rstrip("/").rsplit("/", 1)[-1] or None, _stored(answer))
     if status == 429:
         raise Busy("HTTP 429", _retry_after(answer))
     if status >= 500:
@@ -205,6 +223,14 @@ def _accepted(answer: httpx.Response) -> str | None:
     except (ValueError, AttributeError):
         errors = []
     raise Refused(status, errors)
+
+
+def _stored(answer: httpx.Response) -> int | None:
+    try:
+        body = answer.json()
+        return int(body["records_count"]) if body["state"] == "active" else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

@@ -12,10 +12,10 @@ from paylog.client.data_mart import DataMartClient
 from paylog.client.subscription import SubscriptionClient
 from paylog.data_mart.feedback import feedback_table_name
 from paylog.data_mart.record_page import Choice
+from paylog.data_mart.registry import PAYLOAD_LOGGING
 from paylog.errors import InvalidInput
 from paylog.serve.handler import Call
 
-PAYLOAD_LOGGING = "payload_logging"
 MONITORS = {name: monitor for monitor, name in monitors.CONFIGURATIONS.items()}
 """Monitors that the rules judge, by the name of their configuration."""
 _SECRETS = ("connection", "credentials", "secret_id")

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ def document(body: bytes) -> Any:
         raise InvalidInput("the body is not JSON") from None
 
 
-def records(body: bytes) -> list[bytes]:
+def records(body: bytes) -> Sequence[bytes]:
     """The elements of a JSON array, each on one line, as they were sent; NaN and infinities become null.
 
     :raises InvalidInput: the body is no JSON array.
@@ -73,6 +73,8 @@ def records(body: bytes) -> list[bytes]:
         raws = _RAW_LIST.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise InvalidInput("the body is not a JSON array of records") from None
+    if b"\n" not in body and b"\r" not in body:
+        return raws
     return [bytes(raw).replace(b"\n", b" ").replace(b"\r", b" ") for raw in raws]
 
 

@@ -14,6 +14,9 @@ from typing import Any
 import httpx
 
 log = logging.getLogger(__name__)
+# It logs each address, and an engine's may hold credentials.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 _SECONDS = 5.0
 

@@ -14,8 +14,10 @@ from starlette.responses import Response
 
 from paylog.client.data_mart import DataMartClient
 from paylog.errors import InvalidInput, PaylogError
+from paylog.posted import Decoders
 from paylog.serve import bodies
 from paylog.serve.answers import NotFoundError, problem, refusal
+from paylog.serve.data_sets import DataSets
 from paylog.serve.engine_discovery import Discovered
 
 log = logging.getLogger(__name__)
@@ -27,11 +29,14 @@ class Call:
 
     :param client: of the server's data mart.
     :param discovered: deployments that engines listed when they were bound.
+    :param decoders: of posts, kept from call to call.
     """
 
     request: Request
     client: DataMartClient
     discovered: Discovered
+    decoders: Decoders
+    data_sets: DataSets
     body: bytes
 
     @property
@@ -64,12 +69,21 @@ class Call:
 def handler(function: Callable[[Call], Response]) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint of a function that works on a ``Call``."""
 
+    async def called(request: Request) -> Response:
+        body, state = await bodies.read(request), request.app.state
+        call = Call(request, state.client, state.discovered, state.decoders, state.data_sets, body)
+        return await run_in_threadpool(_checked, function, call)
+
+    called.__name__ = function.__name__
+    return guarded(called)
+
+
+def guarded(function: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint whose errors are answers."""
+
     async def endpoint(request: Request) -> Response:
         try:
-            body = await bodies.read(request)
-            state = request.app.state
-            call = Call(request, state.client, state.discovered, body)
-            return await run_in_threadpool(_checked, function, call)
+            return await function(request)
         except PaylogError as error:
             log.warning("%s %s: %s", request.method, request.url.path, error)
             return refusal(error)

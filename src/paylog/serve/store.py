@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paylog import posted
 from paylog.client.data_mart import DataMartClient
-from paylog.client.subscription import SubscriptionClient
+from paylog.client.subscription import SubscriptionClient, declared
 from paylog.data_mart.posts import Post
 from paylog.errors import ConfigurationError, ErrorBudgetExceeded, InvalidInput
 from paylog.serve.answers import NotFoundError
+
+if TYPE_CHECKING:
+    from paylog.serve.handler import Call
 
 ACTIVE, ERROR = "active", "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A post that was taken: its request id, and its state (``active`` or ``error``)."""
+    """A post that was taken.
+
+    :param state: ``active`` or ``error``.
+    :param count: rows that are stored, None where an earlier post of the same records stored them.
+    """
 
     request_id: str
     state: str
+    count: int | None = None
 
 
 def subscription(client: DataMartClient, uid: str) -> SubscriptionClient:
@@ -31,23 +39,30 @@ def subscription(client: DataMartClient, uid: str) -> SubscriptionClient:
     return SubscriptionClient(client, uid)
 
 
-def store_payload(target: SubscriptionClient, records: Sequence[bytes]) -> Stored:
+def store_payload(call: Call, uid: str, records: Sequence[bytes]) -> Stored:
     """Load payload records, in one transaction; the same post again loads nothing.
 
     :param records: one line each.
+    :raises NotFoundError: there is no such subscription.
     :raises ConfigurationError: payload logging is disabled, or the first records show no schema.
     """
+    mart = call.client.mart
+    if (known := mart.registry.receiving(uid)) is None:
+        raise NotFoundError(f"there is no subscription {uid!r}")
+    if not known.enabled:
+        raise ConfigurationError("payload logging is disabled for this subscription")
     if not records:
         raise InvalidInput("there is no record in the body")
-    if not target.payload_logging.enabled:
-        raise ConfigurationError("payload logging is disabled for this subscription")
     body = b"\n".join(records)
     name = posted.post_name(body)
+    target = (
+        declared(known.document) if known.document else SubscriptionClient(call.client, uid).declare(body)
+    )
     try:
-        posted.store(target.client.mart, target.declare(body), body)
+        receipt = posted.store(mart, target, body, call.decoders)
     except ErrorBudgetExceeded:
         return Stored(name, ERROR)
-    return Stored(name, ACTIVE)
+    return Stored(name, ACTIVE, receipt.counts.loaded + receipt.counts.duplicate if receipt.objects else None)
 
 
 def request_status(client: DataMartClient, uid: str, request_id: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from paylog.client.subscription import SubscriptionClient
 from paylog.errors import InvalidInput
-from paylog.serve import assets, bodies, engine_discovery
+from paylog.serve import assets, bodies, engine_discovery, v1_monitors
 from paylog.serve.answers import AlreadyDefinedError, NotFoundError, answer, problem
-from paylog.serve.handler import Call, handler
+from paylog.serve.handler import Call, guarded, handler
 from paylog.serve.store import ACTIVE, ERROR, store_payload, subscription
 from paylog.serve.tokens import Tokens
 
@@ -136,20 +136,20 @@ def delete_subscription(call: Call) -> Response:
 
 def put_configuration(call: Call) -> Response:
     target = subscription(call.client, call.path["subscription"])
-    return answer(assets.configure(target, call.path["name"], call.json()))
+    return answer(assets.configure(target, v1_monitors.configuration_name(call), call.json()))
 
 
 def get_configuration(call: Call) -> Response:
-    return answer(
-        assets.configuration(subscription(call.client, call.path["subscription"]), call.path["name"])
-    )
+    target = subscription(call.client, call.path["subscription"])
+    return answer(assets.configuration(target, v1_monitors.configuration_name(call)))
 
 
 def store_payloads(call: Call) -> Response:
     """Records of one or several subscriptions; each subscription's are one transaction."""
     parts = assets.by_subscription(bodies.records(call.body))
-    targets = {uid: subscription(call.client, uid) for uid in parts}
-    states = {store_payload(targets[uid], lines).state for uid, lines in parts.items()}
+    for uid in parts:
+        subscription(call.client, uid)  # all of them are known, or nothing is stored
+    states = {store_payload(call, uid, lines).state for uid, lines in parts.items()}
     return answer({"state": ERROR if ERROR in states else ACTIVE}, 202)
 
 
@@ -190,7 +190,7 @@ def get_deployment_metrics(call: Call) -> Response:
 
 
 routes = [
-    Route("/v1/preauth/validateAuth", token, methods=["GET", "POST"]),
+    Route("/v1/preauth/validateAuth", guarded(token), methods=["GET", "POST"]),
     *(
         Route(path, handler(function), methods=[method])
         for path, method, function in (
@@ -209,6 +209,9 @@ routes = [
             (SUBSCRIPTION, "DELETE", delete_subscription),
             (SUBSCRIPTION + "/configurations/{name}", "PUT", put_configuration),
             (SUBSCRIPTION + "/configurations/{name}", "GET", get_configuration),
+            (SUBSCRIPTION + "/drift_configurations", "POST", v1_monitors.enable_drift),
+            ("/v1/fairness_monitoring", "POST", v1_monitors.enable_fairness),
+            ("/v1/model_explanation_configurations", "POST", v1_monitors.enable_explainability),
             (SUBSCRIPTION + "/payload_table_schema", "GET", get_schema),
             (SUBSCRIPTION + "/feedback_payloads", "POST", store_feedback_rows),
             (MART + "/scoring_payloads", "POST", store_payloads),

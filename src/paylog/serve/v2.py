@@ -12,13 +12,14 @@ from starlette.routing import Mount, Route
 
 from paylog.client.monitors import CONFIGURATIONS
 from paylog.client.subscription import SubscriptionClient
+from paylog.data_mart.record_page import MOST_ROWS
 from paylog.errors import InvalidInput
 from paylog.serve import assets, bodies
 from paylog.serve.answers import NotFoundError, answer, metadata
+from paylog.serve.data_sets import FEEDBACK, PAYLOAD, data_set_id
 from paylog.serve.handler import Call, handler
-from paylog.serve.store import request_status, store_payload, subscription
+from paylog.serve.store import ACTIVE, Stored, request_status, store_payload, subscription
 
-PAYLOAD, FEEDBACK = "payload_logging", "feedback"
 _MONITORS = ("performance", "quality", "fairness", "explainability", "drift", "model_health", "mrm")
 _ACTIVE = {"status": {"state": "active"}}
 
@@ -145,15 +146,12 @@ def get_data_set(call: Call) -> Response:
 
 def store_records(call: Call) -> Response:
     uid, kind = _named(call)
-    target = subscription(call.client, uid)
     if kind == FEEDBACK:
-        return _taken(call, _store_feedback(call, target), "active")
+        return _taken(call, Stored(_store_feedback(call, subscription(call.client, uid)), ACTIVE))
     if "csv" in call.content_type:
-        lines = [msgspec.json.encode(row) for row in _csv(call, target)]
-    else:
-        lines = bodies.records(call.body)
-    stored = store_payload(target, lines)
-    return _taken(call, stored.request_id, stored.state)
+        rows = _csv(call, subscription(call.client, uid))
+        return _taken(call, store_payload(call, uid, [msgspec.json.encode(row) for row in rows]))
+    return _taken(call, store_payload(call, uid, bodies.records(call.body)))
 
 
 def get_request(call: Call) -> Response:
@@ -187,17 +185,19 @@ def get_records(call: Call) -> Response:
 def _feedback_records(call: Call, target: SubscriptionClient, *, count: bool) -> Response:
     if target.uid not in call.client.mart.registry.documents():
         return answer({"records": [], **({"total_count": 0} if count else {})})
-    content = target.feedback_logging.get_table_content("python", limit=None)
+    feedback = target.feedback_logging
+    start, most = call.number("offset", 0), min(call.number("limit", 100), MOST_ROWS)
+    content = feedback.get_table_content("python", most, start)
+    assert isinstance(content, dict)
     fields, rows = content["fields"], content["values"]
-    start, most = call.number("offset", 0), call.number("limit", 100)
     records = [
         {
             "metadata": metadata(f"{target.uid}-{start + i}", ""),
             "entity": {"values": dict(zip(fields, row, strict=True)), "annotations": {}},
         }
-        for i, row in enumerate(rows[start : start + most])
+        for i, row in enumerate(rows)
     ]
-    return answer({"records": records, **({"total_count": len(rows)} if count else {})})
+    return answer({"records": records, **({"total_count": feedback.get_records_count()} if count else {})})
 
 
 def _store_feedback(call: Call, target: SubscriptionClient) -> str:
@@ -228,24 +228,16 @@ def _csv(call: Call, target: SubscriptionClient) -> Any:
     )
 
 
-def _taken(call: Call, request_id: str, state: str) -> Response:
-    location = f"/v2/data_sets/{call.path['data_set']}/requests/{request_id}"
-    return answer({"state": state}, 202, {"Location": location})
+def _taken(call: Call, stored: Stored) -> Response:
+    """What is stored is told at once, so that nobody need ask for the request's state."""
+    location = f"/v2/data_sets/{call.path['data_set']}/requests/{stored.request_id}"
+    count = {} if stored.count is None else {"records_count": stored.count}
+    return answer({"state": stored.state, **count}, 202, {"Location": location})
 
 
 def _named(call: Call) -> tuple[str, str]:
     """Subscription and kind of the data set in the path. Raises ``NotFoundError``."""
-    wanted = call.path["data_set"]
-    for uid in call.client.subscriptions.get_uids():
-        for kind in (PAYLOAD, FEEDBACK):
-            if data_set_id(uid, kind) == wanted:
-                return uid, kind
-    raise NotFoundError(f"there is no data set {wanted!r}")
-
-
-def data_set_id(subscription_uid: str, kind: str) -> str:
-    """Id of a subscription's data set, the same for ever."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"paylog:data_set/{subscription_uid}/{kind}"))
+    return call.data_sets.owner(call.path["data_set"], call.client.mart.registry.subscription_ids)
 
 
 def _data_set(call: Call, uid: str, kind: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ibm_ai_openscale import APIClient
 from ibm_ai_openscale.engines import CustomMachineLearningAsset, CustomMachineLearningInstance
-from ibm_ai_openscale.supporting_classes import PayloadRecord
+from ibm_ai_openscale.supporting_classes import Feature, PayloadRecord
+from ibm_ai_openscale.utils.client_errors import ClientError
 
 phase, settings = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
 client = APIClient(settings["credentials"])
@@ -33,6 +34,7 @@ def store() -> dict:
         probability_column="probability",
         feature_columns=["Age", "Sex"],
         categorical_columns=["Sex"],
+        training_data_reference=settings["training_data"],
     )
     subscription = mart.subscriptions.add(asset)
     subscription.payload_logging.enable()
@@ -44,6 +46,7 @@ def store() -> dict:
     subscription.feedback_logging.store([[25, "M", "Risk"]], fields=["Age", "Sex", "Risk"])
     mart.subscriptions.list()
     return {
+        "monitors": monitors(subscription),
         "schema": location["schema"],
         "enabled": subscription.payload_logging.get_details()["enabled"],
         "subscription": subscription.uid,
@@ -52,6 +55,39 @@ def store() -> dict:
         "fields": table["fields"],
         "read": len(table["values"]),
     }
+
+
+def monitors(subscription) -> dict:
+    """What each monitor's details say after it was enabled, or why it could not be."""
+    attribute = Feature("Sex", majority=["M"], minority=["F"], threshold=0.8)
+    calls = {
+        "fairness": lambda: subscription.fairness_monitoring.enable(
+            features=[attribute],
+            favourable_classes=["No Risk"],
+            unfavourable_classes=["Risk"],
+            min_records=10,
+        ),
+        "quality": lambda: subscription.quality_monitoring.enable(threshold=0.8, min_records=5),
+        "explainability": lambda: subscription.explainability.enable(
+            training_data_statistics={"explainability_configuration": {"feature_columns": ["Age", "Sex"]}}
+        ),
+        "drift": lambda: subscription.drift_monitoring.enable(threshold=0.7, min_records=100),
+    }
+    clients = {
+        "fairness": subscription.fairness_monitoring,
+        "quality": subscription.quality_monitoring,
+        "explainability": subscription.explainability,
+        "drift": subscription.drift_monitoring,
+    }
+    found = {}
+    for name, enable in calls.items():
+        try:
+            enable()
+            found[name] = clients[name].get_details()
+        except ClientError as error:
+            found[name] = str(error)
+    clients["drift"].disable()
+    return {**found, "drift disabled": not clients["drift"].get_details()["enabled"]}
 
 
 def delete() -> dict:
