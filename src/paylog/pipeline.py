@@ -20,7 +20,7 @@ from paylog.connections import resolve
 from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
 from paylog.object_ingest import ObjectIngest, Progress
-from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
+from paylog.plan import MAX_BATCHES, Batch, Plan, in_order, listed, make_plan, searched_window, to_read_again
 from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
@@ -212,7 +212,7 @@ def ingest(
         normalize = tools.decoder.pairs
         with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged, normalize) as load:
             source = ObjectIngest(tools.storage, tools.decoder, load, progress or _unwatched)
-            items = sorted(batch.objects, key=lambda item: item.uri)
+            items = in_order(subscription, batch.objects)
             with ReadAhead(tools.storage, items) as ahead:
                 for item in items:
                     source.ingest(item, ahead.open)

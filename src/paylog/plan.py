@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate, groupby
@@ -139,13 +139,18 @@ def make_plan(
         changed += item.uri in loaded
         late += not layout.covers(item.key, window)
         new.append(item)
-    # By time first: both halves of a pair, in two folders, tend to be in one batch.
-    new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
+    new = in_order(subscription, new)
     cut = _cut(new, batch_bytes, max_batches, layout)
     parts = _shared(new, cut, workers, max_batches, layout)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
+
+
+def in_order(subscription: Subscription, items: Iterable[CaptureObject]) -> list[CaptureObject]:
+    """Objects by the time in their path, then by URI: both halves of a pair, in two folders, come together."""
+    layout = Layout(subscription.layout)
+    return sorted(items, key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
 
 
 def _cut(
