@@ -309,7 +309,7 @@ def _complete_through(
     searched = searched_window(subscription, window)
     end = max(searched.start, min(window.end, datetime.now(UTC) - subscription.logs.settle))
     layout = Layout(subscription.layout)
-    late = sum(not layout.covers(uri, window) for uri in uris)
+    late = sum(layout.misses(uri, window) for uri in uris)
     since = subscription.schedule.start or window.start
     return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late).complete_through
 
