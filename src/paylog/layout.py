@@ -12,7 +12,7 @@ from functools import cached_property
 MOST_PREFIXES = 40
 _DIGITS = {"Y": r"\d{4}", "m": r"\d{2}", "d": r"\d{2}", "H": r"\d{2}", "M": r"\d{2}"}
 _ORDER = "YmdHM"
-_CHOICE = re.compile(r"\{([^{}/%]+)\}/")
+_CHOICE = re.compile(r"\{([^{}%]+)\}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Window:
 class Layout:
     """A strftime pattern of folders, like ``%Y/%m/%d/%H/``; empty: all objects in one folder.
 
-    Its first folder may be a choice, ``{inputs,outputs}/%Y/``; what is in no folder of that kind is no log.
+    Its first folders may be a choice, ``{inputs,outputs}/%Y/``; what is in no folder of that kind is no log.
     """
 
     pattern: str
@@ -74,6 +74,10 @@ class Layout:
         if time is None:
             return not self.pattern.startswith("{")
         return time < window.end and _next(time, _finest(self.pattern)) > window.start
+
+    def misses(self, key: str, window: Window) -> bool:
+        """Whether a key stands in a folder period outside the window. One without a time stands in none."""
+        return self.time_of(key) is not None and not self.covers(key, window)
 
     def pairs(self, key: str, other: str) -> bool:
         """Whether two keys are of one period and, maybe, of two folders of a choice."""

@@ -174,6 +174,8 @@ def match(halves: pa.Table, kinds: Kinds) -> Matched:
 
 def _rows(halves: pa.Table, indices: Indices) -> pa.Table:
     """Rows of a table by index; slices where many stand together, which copies no body."""
+    if not len(indices):
+        return halves.slice(0, 0)  # ``take`` would copy the whole table first
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
     if len(breaks) * _ROWS_A_SLICE >= len(indices):
         return halves.take(indices)

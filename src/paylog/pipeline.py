@@ -20,7 +20,7 @@ from paylog.connections import resolve
 from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
 from paylog.object_ingest import ObjectIngest, Progress
-from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
+from paylog.plan import MAX_BATCHES, Batch, Plan, in_order, listed, make_plan, searched_window, to_read_again
 from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
@@ -212,7 +212,7 @@ def ingest(
         normalize = tools.decoder.pairs
         with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged, normalize) as load:
             source = ObjectIngest(tools.storage, tools.decoder, load, progress or _unwatched)
-            items = sorted(batch.objects, key=lambda item: item.uri)
+            items = in_order(subscription, batch.objects)
             with ReadAhead(tools.storage, items) as ahead:
                 for item in items:
                     source.ingest(item, ahead.open)
@@ -309,7 +309,7 @@ def _complete_through(
     searched = searched_window(subscription, window)
     end = max(searched.start, min(window.end, datetime.now(UTC) - subscription.logs.settle))
     layout = Layout(subscription.layout)
-    late = sum(not layout.covers(uri, window) for uri in uris)
+    late = sum(layout.misses(uri, window) for uri in uris)
     since = subscription.schedule.start or window.start
     return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late).complete_through
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate, groupby
 from operator import itemgetter
 
-from paylog.engines import engine
-from paylog.errors import ObjectNotFound
+from paylog.engines import Engine, engine
+from paylog.errors import ObjectChanged, ObjectNotFound
 from paylog.layout import Layout, Window
 from paylog.records import CaptureObject
 from paylog.storage import Storage
 from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
+
+log = logging.getLogger(__name__)
 
 MAX_BATCHES = 1000
 MAX_OBJECTS = 5000
@@ -71,15 +74,42 @@ def searched_window(subscription: Subscription, window: Window) -> Window:
 
 
 def listed(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
-    """Objects of the window and of the lookback before it, each once."""
-    logs = subscription.logs
+    """Objects of the window and of the lookback before it, and those that their manifests name; each once."""
+    logs, owner = subscription.logs, engine(subscription)
     layout = Layout(subscription.layout)
     searched = searched_window(subscription, window)
-    skips = engine(subscription).skips
+    manifests, met = [], set()
     for prefix in layout.prefixes(searched):
         for item in _alive(storage, storage.list(prefix)):
-            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant) and not skips(item):
+            covered = layout.covers(item.key, searched) and _is_of_variant(item, logs.variant)
+            if covered and not owner.skips(item):
+                manifests += [item] if owner.is_manifest(item) else []
+                met.add(item.key)
                 yield item
+    for manifest in manifests if layout.pattern else ():  # without a layout all there is was listed
+        for item in _named(storage, owner, manifest, logs.max_record_bytes):
+            if item.key not in met and not owner.skips(item):
+                met.add(item.key)
+                yield item
+
+
+def _named(
+    storage: Storage, owner: Engine, manifest: CaptureObject, most_bytes: int
+) -> Iterator[CaptureObject]:
+    """What a manifest names, as far as it is there; the rest may come before the lookback is over."""
+    if manifest.size > most_bytes:
+        return  # decoding it says so
+    try:
+        with storage.open(manifest) as chunks:
+            keys = owner.named(b"".join(chunks))
+    except ObjectChanged:
+        log.warning("%s was overwritten while it was read: the next run follows it", manifest.uri)
+        return
+    for key in keys:
+        try:
+            yield storage.stat(key)
+        except ObjectNotFound:
+            log.warning("%s names %s, which is not there", manifest.uri, key)
 
 
 def _alive(storage: Storage, items: Iterator[CaptureObject]) -> Iterator[CaptureObject]:
@@ -137,15 +167,20 @@ def make_plan(
             young += 1
             continue
         changed += item.uri in loaded
-        late += not layout.covers(item.key, window)
+        late += layout.misses(item.key, window)
         new.append(item)
-    # By time first: both halves of a pair, in two folders, tend to be in one batch.
-    new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
+    new = in_order(subscription, new)
     cut = _cut(new, batch_bytes, max_batches, layout)
     parts = _shared(new, cut, workers, max_batches, layout)
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
     already = len(found) - len(new) - young
     return Plan(subscription.id, window, batches, already, young, changed, late)
+
+
+def in_order(subscription: Subscription, items: Iterable[CaptureObject]) -> list[CaptureObject]:
+    """Objects by the time in their path, then by URI: both halves of a pair, in two folders, are near."""
+    layout = Layout(subscription.layout)
+    return sorted(items, key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
 
 
 def _cut(

@@ -25,7 +25,13 @@ def label(i: int) -> str:
 class TestPairedByLine(EngineContract):
     named_rows = False
     json_lines = False
-    KEYS = ("in/a.csv", "out/a.csv.out", "in/b.jsonl", "out/b.jsonl.out")
+    KEYS = (
+        "in/a.csv",
+        "out/a.csv.out",
+        "in/b.jsonl",
+        "out/b.jsonl.out",
+        "capture/input/2024/01/19/20/d58dcdb4-6b44-4806-8b5a-b3ee4265bb31.json",
+    )
 
     def subscription(self) -> Subscription:
         response = {"label": "prediction", "no": "P(No Risk)", "yes": "P(Risk)"}
@@ -38,7 +44,8 @@ class TestPairedByLine(EngineContract):
         answers = [
             json.dumps({"label": label(i), "no": scores(i)[0], "yes": scores(i)[1]}) for i in range(RECORDS)
         ]
-        return [text.encode() for text in (asked, told, "\n".join(named), "\n".join(answers))]
+        manifest = json.dumps([{"prefix": "s3://batch/in/"}, "a.csv", "b.jsonl"])
+        return [text.encode() for text in (asked, told, "\n".join(named), "\n".join(answers), manifest)]
 
     def key(self, number: int) -> str:
         return self.KEYS[number]

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from conftest import SCHEMA
 from payload_blocks import (
     NOON,
     WINDOW,
@@ -22,6 +21,7 @@ from payload_blocks import (
     subscription,
 )
 
+from conftest import SCHEMA
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
 from paylog.data_mart import load as load_module

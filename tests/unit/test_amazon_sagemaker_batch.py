@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from paylog.decode import Decoder
+from paylog.errors import Reason
+from paylog.subscription import Subscription
 from paylog.testing.decoded import LAST_MODIFIED, Outcome, capture_object, declare, outcome, together
 
 FEATURES = {"a": "integer", "b": "string"}
@@ -79,7 +81,7 @@ def test_a_real_record_of_joined_output() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "skipped"),
+    ("key", "manifest"),
     [
         ("capture/input/2024/01/19/20/d58dcdb4-6b44-4806-8b5a-b3ee4265bb31.json", True),
         ("output/2024/01/19/20/bd6b881a-e8f6-40bd-8f97-7044218e0b7b.json", True),
@@ -87,6 +89,61 @@ def test_a_real_record_of_joined_output() -> None:
         ("in/part_0.csv", False),
     ],
 )
-def test_manifests_are_no_logs(key: str, skipped: bool) -> None:
+def test_manifests_are_told_by_their_path(key: str, manifest: bool) -> None:
     decoder = Decoder(declare("amazon_sagemaker_batch", FEATURES, response=RESPONSE))
-    assert decoder.engine.skips(capture_object(b"", key)) is skipped
+    assert decoder.engine.is_manifest(capture_object(b"", key)) is manifest
+
+
+MANIFEST = "capture/input/2024/01/19/20/d58dcdb4-6b44-4806-8b5a-b3ee4265bb31.json"
+OWN, OTHERS = "s3://batch/credit/in/", "s3://other/credit/in/"
+
+
+def batches() -> Subscription:
+    """Of the bucket ``batch``, below ``credit/``."""
+    document = declare("amazon_sagemaker_batch", FEATURES, response=RESPONSE).document()
+    document["logs"] |= {"connection": "logs", "bucket": "batch", "prefix": "credit/"}
+    return Subscription.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "keys", "foreign"),
+    [
+        ([{"prefix": OWN}, "a.csv", "b/c d#1?.csv"], ["in/a.csv", "in/b/c d#1?.csv"], []),
+        ([f"{OWN}a.csv"], ["in/a.csv"], []),
+        ([{"prefix": OTHERS}, "a.csv", "b.csv"], [], [0, 1]),
+        (
+            ["s3://batch/churn/a.csv", f"{OWN}../../a.csv", "https://batch/credit/a", "a.csv"],
+            [],
+            [0, 1, 2, 3],
+        ),
+        ([{"prefix": OWN}, "a.csv", {"prefix": OTHERS}, "a.csv"], ["in/a.csv"], [1]),
+        ([f"{OWN}", "s3://batch/credit/", "s3://[/"], [], [0, 1, 2]),
+        ([], [], []),
+    ],
+)
+def test_only_objects_below_the_prefix_are_followed(
+    manifest: list[Any], keys: list[str], foreign: list[int]
+) -> None:
+    text = json.dumps(manifest).encode()
+    assert Decoder(batches()).engine.named(text) == keys
+    found = outcome(batches(), text, key=MANIFEST)
+    assert [(reject.position, reject.reason) for reject in found.rejects] == [
+        (i, Reason.FOREIGN_PAYLOAD) for i in foreign
+    ]
+    assert not found.rows
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'[{"prefix":', Reason.MALFORMED_JSON),
+        (b'["\xff"]', Reason.INVALID_UTF8),
+        (b'{"prefix": "s3://batch/credit/"}', Reason.MALFORMED_RECORD),
+        (b"[1]", Reason.MALFORMED_RECORD),
+        (b"[" + b" " * (17 << 20), Reason.LINE_TOO_LONG),
+    ],
+)
+def test_a_broken_manifest_is_a_reject(text: bytes, reason: Reason) -> None:
+    assert Decoder(batches()).engine.named(text) == ()
+    (reject,) = outcome(batches(), text, key=MANIFEST).rejects
+    assert reject.reason is reason

@@ -90,7 +90,7 @@ class Load:
     def object(self, item: CaptureObject, after: LiveEntry | None = None) -> Iterator[ObjectLoad | None]:
         """Load one object; None when the ledger holds this version of it already.
 
-        Take the objects of a batch in the order of their URIs, else two loads of the same objects may
+        Take the objects of a batch in the order of ``plan.in_order``, else two loads of the same objects may
         wait for each other. ``ObjectChanged`` inside drops what was added, and the load may go on.
 
         :param after: load only what follows this part of an object that grows.
@@ -234,6 +234,7 @@ class Load:
         halves_only = target.object_id in self._pairs.targets and not target.buffered
         (self._unsettled if halves_only else self._finished).append(target)
         self._pairs.close()
+        target.close()
         # Records that an object holds twice are best written together: so rather between two objects.
         self._spill_if_full(None, share=0.5)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from paylog.data_mart.flush import scoring_microseconds
 from paylog.data_mart.ledger import Outcome
 from paylog.engines import Halves
-from paylog.errors import SchemaMismatch
+from paylog.errors import SchemaMismatch, StopError
 from paylog.model_schema import ModelSchema
 from paylog.records import Block, CaptureObject, Counts, Extent, Reject
 
@@ -26,6 +26,10 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 # Timestamps beyond these come from a wrong unit; each month of them would make a partition.
 EARLIEST = int(np.datetime64("1970-01-01", "us").astype(int))
 LATEST = int(np.datetime64("2200-01-01", "us").astype(int))
+
+
+def _closed(target: ObjectLoad) -> None:
+    raise StopError(f"{target.item.uri}: nothing can be added to an object that is finished.")
 
 
 class ObjectLoad:
@@ -72,6 +76,10 @@ class ObjectLoad:
             self._add_reject(reject)
         self.halves += block.halves
         self._spill_if_full(self)
+
+    def close(self) -> None:
+        """Let go of the load: else both, with all they hold, would wait for the garbage collector."""
+        self._spill_if_full = _closed
 
     @property
     def buffered(self) -> bool:

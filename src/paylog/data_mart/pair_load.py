@@ -24,15 +24,16 @@ from paylog.data_mart.pending import Pending
 from paylog.data_mart.setup import lock
 from paylog.engines import Halves
 from paylog.errors import Reason, RetriableError
+from paylog.native import release_memory
 from paylog.pairing import Kinds, Normalize, Pairs, as_table, events_of, from_stored, match, to_stored
 from paylog.records import Block, Reject
 
 if TYPE_CHECKING:
     from paylog.training_data.judgement import PayloadJudge
 
-# Halves in memory; a batch with more brings the rest to PostgreSQL at once.
-HELD_BYTES = 96 * 1024 * 1024
-PAIRS_AT_ONCE = 16_384
+# Halves in memory; a batch with more brings the rest to PostgreSQL at once. Pairing takes as much again.
+HELD_BYTES = 32 * 1024 * 1024
+PAIRS_AT_ONCE = 4096
 _Ids = npt.NDArray[np.int64]
 
 
@@ -135,6 +136,12 @@ class PairLoad:
         :param superseded: objects whose rows this load has deleted.
         :raises RetriableError: a row was made meanwhile with a half of one of them.
         """
+        self._finish(superseded)
+        self._held, self._held_bytes = [], 0
+        if self._targets:
+            release_memory()
+
+    def _finish(self, superseded: Sequence[int]) -> None:
         self._match_held()
         held = sum(table.num_rows for table in self._held)
         if not (held or self._brought or (superseded and self._concerns(superseded))):

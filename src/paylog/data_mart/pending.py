@@ -23,7 +23,7 @@ from paylog.native.scratch import Scratch
 from paylog.pairing import STORED, Stored
 
 HALVES = quoted("pg_temp", "paylog_half")
-PAIRS_AT_ONCE = 16_384
+PAIRS_AT_ONCE = 4096
 # Up to here halves are looked up one by one; the waiting ones may be a million.
 FEW = 10_000
 _COLUMNS = ", ".join(map(quoted, STORED.names))

@@ -167,6 +167,14 @@ class Engine(Protocol):
         """Whether an object is no log at all (a marker, a temporary file): then it is not even planned."""
         return False
 
+    def is_manifest(self, item: CaptureObject) -> bool:
+        """Whether an object names others, which are loaded as if they had been listed in its place, too."""
+        return False
+
+    def named(self, manifest: bytes) -> Sequence[str]:
+        """Keys that a manifest names, below the prefix of the logs; ``decode`` rejects the others."""
+        return ()
+
     def appends(self, item: CaptureObject) -> bool:
         """Whether the engine appends lines to the object (uncompressed NDJSON or CSV) while it is listed.
 

@@ -3,8 +3,8 @@
 Below the subscription's prefix stand the job's input and output folders, whatever they are called:
 ``in/a/part.csv`` and ``out/a/part.csv.out`` pair. With ``GenerateInferenceId`` an output record ends in (CSV)
 or has (JSON) ``SageMakerInferenceId`` and ``SageMakerInferenceTime``, the start of the job. With
-``JoinSource: Input`` the output holds the input, too, and its record stands for itself. The manifests of
-batch data capture (``<capture>/input/2024/01/19/20/<uuid>.json``) name objects, not records.
+``JoinSource: Input`` the output holds the input, too, and its record stands for itself. Manifests of batch
+data capture are followed: ``engines.manifests``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, CSV, JSON_LINES
-from paylog.engines import Decoded, Engine, Events, Flat, HalfSide, Halves, Part, Reader, documents
+from paylog.engines import Decoded, Engine, Events, Flat, HalfSide, Halves, Part, Reader, documents, manifests
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES
 from paylog.engines.flat_rows import FlatRows, RowNames
+from paylog.engines.manifests import Manifests, is_manifest
 from paylog.engines.readers import peeked
 from paylog.engines.tables import TableBlock
 from paylog.outputs import Outputs
@@ -34,7 +35,6 @@ from paylog.records import CaptureObject
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
-_MANIFEST = re.compile(r"(?:^|/)(?:input|output)/\d{4}/\d\d/\d\d/\d\d/[0-9a-f-]{36}\.json$")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^,\"]*")
 _NAMES = RowNames("SageMakerInferenceId", "SageMakerInferenceTime")
 
@@ -60,12 +60,18 @@ class AmazonSageMakerBatch(Engine):
         self._outputs = Outputs(schema).side().positional
         self._rows = FlatRows(schema, _NAMES)
         self._decoder = msgspec.json.Decoder(_Output)
+        self._manifests = Manifests(subscription.logs)
 
-    def skips(self, item: CaptureObject) -> bool:
-        return _MANIFEST.search(item.key) is not None
+    def is_manifest(self, item: CaptureObject) -> bool:
+        return is_manifest(item)
+
+    def named(self, manifest: bytes) -> Sequence[str]:
+        return self._manifests.keys(manifest)
 
     def reader(self, item: CaptureObject) -> Reader:
-        """Lines; of an output that is CSV joined with its input, columns."""
+        """Lines; of an output that is CSV joined with its input, columns; a manifest whole."""
+        if is_manifest(item):
+            return manifests.whole
         if not _is_output(item):
             return documents.line_blocks
 
@@ -83,6 +89,8 @@ class AmazonSageMakerBatch(Engine):
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         if isinstance(block, TableBlock):
             return Decoded(flat=[self._joined(block, item)])
+        if is_manifest(item):
+            return self._manifests.decode(block)
         lines = [(i, line) for i, line in enumerate(block.records(), block.first) if line.strip()]
         if not lines:
             return Decoded()

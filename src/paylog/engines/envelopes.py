@@ -41,7 +41,7 @@ def _one_by_one(
             records.append(_decoded(raw, decoder))
             positions.append(position)
         except FAILURES:
-            rejects.append(Reject(position, _reason(raw), raw))
+            rejects.append(Reject(position, unfit(raw), raw))
     return records, positions, rejects
 
 
@@ -60,7 +60,8 @@ def finite(raw: bytes) -> bytes:
     return _STRING_OR_NAN.sub(lambda m: m.group() if m.group()[:1] == b'"' else b"null", raw)
 
 
-def _reason(raw: bytes) -> Reason:
+def unfit(raw: bytes) -> Reason:
+    """Why a record could not be decoded."""
     try:
         raw.decode()
         load_json(raw)

@@ -10,6 +10,7 @@ Source: Databricks' documentation and the DDL of a live table; mlflow's scoring 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -18,16 +19,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
-from paylog.codecs import JSON, MediaType
+from paylog.codecs import JSON, MediaType, Side
 from paylog.codecs.body import media_type
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
-from paylog.engines.envelopes import decode_envelopes, finite
+from paylog.engines.envelopes import FAILURES, decode_envelopes, finite
 from paylog.engines.flat_rows import fitted
+from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
 from paylog.engines.tables import TableBlock, first_column
 from paylog.errors import Reason
 from paylog.model_schema import TIMESTAMP, FieldType
+from paylog.native.pattern import Accepts, Cell, Kind, Node, Pattern, exactly, null
+from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
 if TYPE_CHECKING:
@@ -40,6 +44,9 @@ _STATUSES = ("status_code", "status")
 _OK = 200
 _LATEST_MS = 7_258_118_400_000  # the year 2200
 _BODIES = ("request", "response")
+
+
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
 class _Record(Struct, gc=False):
@@ -77,6 +84,17 @@ class InferenceTable(Engine):
     def reader(self, item: CaptureObject) -> Reader:
         return json_or_parquet
 
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        """Rows of status 200 with a time in words, whose bodies are JSON of one row."""
+        sides = SidePattern(request, "request "), SidePattern(response, "response ")
+        try:
+            raw = _MEMBERS.decode(record)
+            bodies = [_body_pattern(side, name, raw[name]) for side, name in zip(sides, _BODIES, strict=True)]
+            root = pattern_of(in_order(raw, [*_envelope(msgspec.json.decode(record)), *bodies]))
+        except (NoPattern, KeyError, *FAILURES):
+            return None
+        return Pattern(root, sides[0].slots, sides[1].slots)
+
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         if isinstance(block, TableBlock):
             return _decoded(block, [])
@@ -85,6 +103,39 @@ class InferenceTable(Engine):
         places = np.asarray(positions, np.int64)
         table = TableBlock(_table(records), places, lambda i: lines[int(places[i]) - block.first])
         return _decoded(table, rejects)
+
+
+def _envelope(document: dict[str, Any]) -> Iterator[Node]:
+    """Members beside the bodies. Raises NoPattern for a row that is not of status 200."""
+    content_type, status = (
+        document.get("request_content_type"),
+        first_of(document, _STATUSES, "", Accepts.NUMBER),
+    )
+    if content_type is not None and media_type(content_type) != JSON:
+        raise NoPattern
+    for node in status:
+        if node.slot is not None and document[node.key] != _OK:
+            raise NoPattern
+        yield node if node.slot is None else exactly(b"200", node.key)
+    kind = "request_content_type"
+    yield null(kind) if content_type is None else exactly(msgspec.json.encode(content_type), kind)
+    yield from first_of(document, _IDS, "event_id", Accepts.TEXT)
+    yield from first_of(document, _TIMES, "timestamp", Accepts.TEXT, needed=True)
+    yield from first_of(
+        document, _LATENCIES, "response_time", Accepts.NUMBER | Accepts.NONE, cell=Cell.DOUBLE, required=False
+    )
+    text = Accepts.TEXT | Accepts.NONE
+    yield from first_of(document, ("client_request_id",), "transaction_id", text, required=False)
+    yield from first_of(document, ("served_entity_id",), "revision", text, required=False)
+    yield null("request_metadata")
+
+
+def _body_pattern(side: SidePattern, name: str, raw: Raw) -> Node:
+    """A body, or a text that holds it. Raises NoPattern."""
+    body = bytes(raw)
+    if body[:1] == b'"':
+        return Node(Kind.JSON_TEXT, (side.of_json(msgspec.json.decode(body, type=str).encode()),), name)
+    return side.of_json(body, name)
 
 
 def _table(records: list[_Record]) -> pa.Table:

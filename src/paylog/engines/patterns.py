@@ -20,6 +20,7 @@ from paylog.field import FieldType
 from paylog.native.pattern import (
     CELLS,
     MAX_MEMBERS,
+    Accepts,
     Cell,
     Kind,
     Node,
@@ -27,6 +28,7 @@ from paylog.native.pattern import (
     absent,
     cells,
     exactly,
+    null,
     record,
     vector,
     wanted,
@@ -67,6 +69,28 @@ def in_order(names: Iterable[str], members: Iterable[Node]) -> list[Node]:
     if len(by_name) > MAX_MEMBERS:
         raise NoPattern
     return [by_name[name] for name in sorted(by_name, key=lambda name: order.get(name, len(order)))]
+
+
+def first_of(
+    document: Mapping[str, Any],
+    names: Sequence[str],
+    slot: str,
+    accepts: Accepts,
+    *,
+    needed: bool = False,
+    **more: Any,
+) -> list[Node]:
+    """The first of some members that the example has goes to a slot; the others must stay null or away.
+
+    Raises NoPattern where the example's is of another type than ``accepts``, or it has none and needs one.
+    """
+    chosen = next((name for name in names if document.get(name) is not None), "")
+    kinds = {str: Accepts.TEXT, int: Accepts.NUMBER, float: Accepts.NUMBER}
+    if needed and not chosen:
+        raise NoPattern
+    if chosen and not accepts & kinds.get(type(document[chosen]), Accepts(0)):
+        raise NoPattern
+    return [wanted(slot, accepts, name, **more) if name == chosen else null(name) for name in names]
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ Classification models list ``classes`` beside their ``scores``: these are put in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,15 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from paylog.codecs import JSON, JSON_LINES, MediaType
+from paylog.codecs import JSON, JSON_LINES, MediaType, Side
+from paylog.codecs.body import load_json
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.flat_rows import fitted
+from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
 from paylog.engines.tables import TableBlock, first_column
-from paylog.errors import Reason
+from paylog.errors import Reason, RejectedRecord
 from paylog.model_schema import FieldType
+from paylog.native.pattern import Accepts, Kind, Node, Pattern, absent, exactly
+from paylog.native.pattern import record as pattern_of
 from paylog.outputs import Outputs
 from paylog.records import CaptureObject, Reject
 
@@ -37,6 +42,7 @@ _WHOLE = (("full_request", "raw_data"), ("full_response", "raw_prediction"))
 _MEMBERS = "instances", "predictions"
 _SCORED = {"classes": "scores", "displayNames": "confidences"}
 _CLASSES = r'^\s*\{\s*"(?:classes|displayNames)"\s*:\s*(?P<classes>\[[^\]]*\])'
+_REVISIONS = "model_version", "deployed_model_id"
 _NO_JSON = "\x01"  # stands for an element that is none, and would be lost among lines
 
 
@@ -68,6 +74,48 @@ class VertexAI(Engine):
 
     def reader(self, item: CaptureObject) -> Reader:
         return json_or_parquet
+
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        """Rows of one instance and one prediction, classes in the model schema's order."""
+        sides = SidePattern(request, "request "), SidePattern(response, "response ")
+        try:
+            document = msgspec.json.decode(record)
+            payloads = [
+                self._payload_pattern(side, n, document[n]) for side, n in zip(sides, _PAYLOADS, strict=True)
+            ]
+            text, number = Accepts.TEXT, Accepts.NUMBER
+            members = [
+                *payloads,
+                *first_of(document, ("request_id",), "event_id", text | number, needed=True),
+                *first_of(document, ("logging_time", "time"), "timestamp", text, needed=True),
+                *first_of(document, _REVISIONS, "revision", text | Accepts.NONE, required=False),
+            ]
+            root = pattern_of(in_order(document, members))
+        except (NoPattern, KeyError, TypeError, ValueError, *FAILURES, RejectedRecord):
+            return None
+        return Pattern(root, sides[0].slots, sides[1].slots)
+
+    def _payload_pattern(self, side: SidePattern, name: str, payload: Any) -> Node:
+        """The only element of a payload: a row, as a text. Raises NoPattern."""
+        (text,) = payload
+        row = load_json(text)
+        tree = side.of_row(row, side.side.positional)
+        if self._labels and name == _PAYLOADS[1] and isinstance(row, dict):
+            listed = [key for key in _SCORED if key in row]
+            if any(list(map(str, row[key])) != self._labels for key in listed):
+                raise NoPattern
+            raw = msgspec.json.decode(text, type=dict[str, Raw])
+            fixed = [exactly(bytes(raw[key]), key) if key in listed else absent(key) for key in _SCORED]
+            others = [node for node in tree.children if node.key not in _SCORED]
+            tree = pattern_of(in_order(row, [*others, *fixed]))
+        return Node(Kind.SINGLE, (Node(Kind.JSON_TEXT, (tree,)),), name)
+
+    def identified(self, events: Events, item: CaptureObject) -> Events:
+        """A NUMERIC without its decimals, a time with the zone that BigQuery writes."""
+        ids, times = events.event_ids, events.timestamps
+        if pa.types.is_string(times.type):
+            times = pc.replace_substring_regex(times, r" ?UTC$", "Z")
+        return replace(events, event_ids=pc.replace_substring_regex(ids, r"\.0*$", ""), timestamps=times)
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         decoded = Decoded()
@@ -177,19 +225,17 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
 
     nothing = pa.nulls(len(which), pa.string())
     ids, times = taken(("request_id",)), taken(("logging_time", "time"), FieldType.TIMESTAMP)
-    if times is not None and pa.types.is_string(times.type):
-        times = pc.replace_substring_regex(times, r" ?UTC$", "Z")
     requests, responses = (side.cast(pa.binary()).to_pylist() for side in bodies)
     return Events(
         positions=block.positions[which],
-        event_ids=nothing if ids is None else pc.replace_substring_regex(ids, r"\.0*$", ""),
+        event_ids=nothing if ids is None else ids,
         timestamps=nothing if times is None else times,
         requests=requests,
         responses=responses,
         request_type=media,
         response_type=media,
         raw=lambda i: block.raw(int(which[i])),
-        revisions=taken(("model_version", "deployed_model_id")),
+        revisions=taken(_REVISIONS),
     )
 
 

@@ -33,6 +33,15 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+def release_memory() -> None:
+    """Hand memory that is free, but kept for the next block, back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if native := library():
+        native.paylog_release_memory()
+
+
 def address(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
     """Where an array lies, for a call of the library."""
     return ctypes.c_void_p(array.ctypes.data)

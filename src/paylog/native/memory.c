@@ -13,3 +13,10 @@ void paylog_keep_memory(void) {
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
 #endif
 }
+
+/* Hand back what was kept: after work that took much more than what follows will. */
+void paylog_release_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}

@@ -152,6 +152,11 @@ def passed_over(key: str) -> Node:
     return Node(Kind.VALUE, (), key, required=False)
 
 
+def null(key: str) -> Node:
+    """A member that is null, or not there."""
+    return Node(Kind.VALUE, (), key, accepts=Accepts.NONE, required=False)
+
+
 def absent(key: str) -> Node:
     """A member that must not be there."""
     return Node(Kind.ABSENT, (), key, required=False)

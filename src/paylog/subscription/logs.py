@@ -39,7 +39,7 @@ def _layout(value: str) -> str:
     if used != _LAYOUT_FIELDS[: len(used)]:
         raise problem("a layout goes from the year down without a gap: %Y, %m, %d, %H, %M, each once")
     if "{" in value or "}" in value:
-        value, choice = re.sub(r"^\{[^{}/%]+\}/", "", value), value
+        value, choice = re.sub(r"^\{[^{}%]+\}/", "", value), value
         if "{" in value or "}" in value:
             raise problem("a choice is the first folder of a layout: {inputs,outputs}/%Y/%m/%d/")
         return _layout(value) and choice
