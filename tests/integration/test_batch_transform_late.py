@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.runs import run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, subscription_of
 
 from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.runs import run, run_until_done
+from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, subscription_of
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.table_logs import BatchTransformLog
 

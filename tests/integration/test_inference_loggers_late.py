@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask
-from exactly_once.runs import run, run_until_done
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import RENDERINGS, by_content, types_of
 
@@ -20,6 +17,9 @@ from paylog.connections import Connection, parse, use_resolver
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
 from paylog.testing.contract import declare
+from paylog.testing.exactly_once.books import ask
+from paylog.testing.exactly_once.runs import run, run_until_done
+from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask
-from exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
-from exactly_once.runs import ingest_with_retries, plan, run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
@@ -25,6 +21,10 @@ from paylog.layout import Window
 from paylog.records import Block
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.exactly_once.books import ask
+from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import ingest_with_retries, plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
 CALLS = Calls(36)

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import types_of
 
@@ -26,6 +24,8 @@ from paylog.run_receipt import RunReceipt
 from paylog.storage.payloads import Payloads
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.paired import paired
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 

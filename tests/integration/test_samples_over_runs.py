@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.runs import run
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES
 from test_samples import RENDERINGS as RECORDS
 from test_samples_tables import RENDERINGS as TABLES
@@ -23,6 +20,9 @@ from paylog.connections import Connection, parse, use_resolver
 from paylog.decode import Decoder
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare, together
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.runs import run
+from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.postgres import EmbeddedPostgres
 
 BATCH = {"label": "prediction", "no": "P(No Risk)", "yes": "P(Risk)"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 
-from exactly_once.runs import ingest_with_retries
 from paylog.connections import Connection, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.runs import ingest_with_retries
 
 # A server that has the libraries loaded and forks each worker: dozens of workers start in no time.
 _PROCESSES = multiprocessing.get_context("forkserver")
