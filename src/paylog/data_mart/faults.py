@@ -46,6 +46,7 @@ _KINDS: dict[str, tuple[type[PaylogError], str]] = {
     "42804": (SchemaMismatch, "A column's type is not that of the model schema."),
     "42P01": (SchemaMismatch, "Set the data mart up first: DataMart.setup() and DataMart.ensure()."),
     "53100": (StopError, "The server's disk is full: make room there, then run again; nothing was kept."),
+    "PLG01": (RetriableError, "Retention dropped that month meanwhile. " + _RETRY),
     "54": (StopError, "A value is too large for PostgreSQL."),
 }
 # A refused connection has no SQLSTATE, only libpq's text.
