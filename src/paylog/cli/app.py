@@ -9,6 +9,7 @@ from paylog.cli import (
     deliver,
     engines,
     inspect,
+    maintain,
     monitors,
     plan,
     quarantine,
@@ -35,6 +36,7 @@ app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 202
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
+app.command(epilog="Example:  paylog maintain credit-risk --apply")(maintain.maintain)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)

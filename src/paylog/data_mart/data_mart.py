@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -28,6 +28,7 @@ from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback_store import FeedbackStore
 from paylog.data_mart.load import BatchName, Load
+from paylog.data_mart.maintenance import Maintenance
 from paylog.data_mart.payload_reader import PayloadReader
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
@@ -43,6 +44,8 @@ from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from paylog.subscription import Subscription
     from paylog.training_data.judgement import PayloadJudge
 
@@ -69,6 +72,7 @@ class DataMart:
         self.schema = schema
         self.delivery = DeliveryLog(self._sessions)
         self.feedback = FeedbackStore(self._sessions)
+        self.maintenance = Maintenance(self._sessions, lambda: self._owner)
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
         self.training = TrainingRecords(self._sessions)
@@ -119,6 +123,10 @@ class DataMart:
             changes = table.ensure(connection)
             subscriptions.register(connection, subscription, changes)
         return changes
+
+    def make_partitions(self, subscription: Subscription, months: Sequence[np.datetime64]) -> None:
+        """Create the partitions of these months (``datetime64[M]``) that are missing."""
+        self._table(subscription).ensure_partitions(months)
 
     @contextmanager
     def load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine
@@ -43,6 +43,17 @@ class Sessions:
         where = f"Data mart {self.conn_id!r}, schema {self.schema!r}"
         with translated(f"{where}: {what}"), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def autocommit(self, what: str) -> Iterator[psycopg.Connection]:
+        """A connection of its own, on which every statement is a transaction.
+
+        :param what: what is done on it, for messages.
+        """
+        where = f"Data mart {self.conn_id!r}, schema {self.schema!r}"
+        with translated(f"{where}: {what}"), closing(self._connect()) as link:
+            link.autocommit = True
+            yield link
 
     def close(self) -> None:
         """Close the pooled connections."""
