@@ -105,6 +105,17 @@ def maintain(subscription: Subscription, *, apply: bool, now: datetime | None = 
         return _Round(subscription, data_mart, now or datetime.now(UTC)).done(apply)
 
 
+def prepare_months(subscription: Subscription, data_mart: DataMart, now: datetime | None = None) -> None:
+    """Make the partitions of this month and of those to come."""
+    data_mart.make_partitions(subscription, months_ahead(now or datetime.now(UTC)))
+
+
+def months_ahead(now: datetime) -> list[np.datetime64]:
+    """This month and those to come that shall have a partition (``datetime64[M]``)."""
+    first = np.datetime64(f"{now.astimezone(UTC):%Y-%m}", "M")
+    return [first + np.timedelta64(n, "M") for n in range(MONTHS_AHEAD + 1)]
+
+
 def human(count: float) -> str:
     """``1.2 GB``."""
     for unit in _UNITS[:-1]:
@@ -128,8 +139,7 @@ class _Round:
             name: now - age for name in ("quarantine", "ledger") if (age := getattr(self._policy, name))
         }
         self._cutoffs = Cutoffs(**cutoff)
-        first = np.datetime64(f"{now.astimezone(UTC):%Y-%m}", "M")
-        self._months = [first + np.timedelta64(n, "M") for n in range(MONTHS_AHEAD + 1)]
+        self._months = months_ahead(now)
 
     def done(self, apply: bool) -> Upkeep:
         if not self._mart.is_set_up():

@@ -6,6 +6,7 @@ import typer
 
 from paylog.cli import (
     check,
+    data_mart,
     deliver,
     engines,
     inspect,
@@ -42,6 +43,7 @@ app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)
 app.command(epilog="Example:  paylog engines kserve")(engines.engines)
 app.command(epilog="Example:  paylog inspect s3://my-bucket/logs/ > subscriptions/new.yaml")(inspect.inspect)
+app.add_typer(data_mart.app, name="data-mart")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(training.app, name="training")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from paylog.cli.exit_code import reported
 from paylog.cli.lean import settle
 from paylog.errors import ConfigurationError, MissingExtra
+from paylog.transport import is_loopback
 
 KEY_VARIABLE = "PAYLOG_SERVE_API_KEY"
 _LEAST_KEY = 16
@@ -57,7 +57,7 @@ def _run(
     from paylog.client.data_mart import DataMartClient
     from paylog.connections import resolve
 
-    if not _is_loopback(host) and not (certificate and key):
+    if not is_loopback(host) and not (certificate and key):
         raise ConfigurationError(
             f"{host} is not loopback: tokens and payload would travel in the clear. Give --certificate and "
             "--key, or listen on 127.0.0.1 behind a proxy that does TLS"
@@ -90,10 +90,3 @@ def _api_key() -> str:
             "clients exchange it for a token"
         )
     return key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

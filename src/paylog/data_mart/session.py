@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from paylog.connections import Connection as NamedConnection
 from paylog.connections import postgres_dsn
 from paylog.data_mart.faults import translated
+from paylog.transport import verified_tls
 
 # Both ends notice a cut link within a minute, so that a dead worker's locks do not outlive it for hours.
 _CLIENT = {
@@ -74,7 +75,8 @@ class Sessions:
         from psycopg.conninfo import conninfo_to_dict
 
         given = conninfo_to_dict(self._dsn)
-        link = psycopg.connect(**{**_CLIENT, "application_name": "paylog", **given})  # type: ignore[arg-type]
+        options = {**_CLIENT, "application_name": "paylog", **verified_tls(given), **given}
+        link = psycopg.connect(**options)  # type: ignore[arg-type]
         link.execute(_SERVER)
         link.commit()
         return link

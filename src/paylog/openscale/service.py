@@ -17,6 +17,7 @@ from paylog.errors import ConfigurationError, RetriableError
 from paylog.openscale.authentication import sign_in
 from paylog.openscale.records import iso
 from paylog.subscription.delivery import Delivery, ServiceApi
+from paylog.transport import checked_url
 
 _SECONDS = 60.0
 _IDS_A_QUERY = 50
@@ -219,7 +220,7 @@ def _base_url(connection: Connection) -> str:
     if "://" not in host:
         host = f"https://{host}"
     port = f":{connection.port}" if connection.port else ""
-    return f"{host}{port}"
+    return checked_url(connection, f"{host}{port}")
 
 
 def _verification(connection: Connection) -> ssl.SSLContext | bool:

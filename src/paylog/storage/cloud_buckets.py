@@ -12,6 +12,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from paylog.errors import ConfigurationError, MissingExtra
 from paylog.storage.azure_account import azure_account
 from paylog.storage.cloud import Bucket
+from paylog.transport import checked_url
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -63,6 +64,7 @@ def _bucket(
         raise ConfigurationError(
             f"connection {connection.conn_id!r} is an object store: name the bucket (logs.bucket)"
         )
+    checked_url(connection, endpoint)
     try:
         made = store(
             name, client_options=_client(endpoint.startswith("http://")), retry_config=_retries(), **settings
