@@ -92,7 +92,8 @@ class Worker:
         except EOFError:
             outcome = None
         self._pipe.close()
-        assert outcome is not None or self.killed, "the worker died without a word"
+        code = self._process.exitcode
+        assert outcome is not None or self.killed, f"the worker ended with code {code} without a word"
         return outcome
 
     @property
