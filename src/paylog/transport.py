@@ -43,6 +43,12 @@ def checked_url(connection: Connection, url: str) -> str:
     )
 
 
+def is_here(options: Mapping[str, Any]) -> bool:
+    """Whether libpq options name a server on this machine: a Unix socket or loopback."""
+    hosts = f"{options.get('host') or os.environ.get('PGHOST', '')},{options.get('hostaddr') or ''}"
+    return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith(("/", "@")))
+
+
 def verified_tls(options: Mapping[str, Any]) -> dict[str, str]:
     """libpq options that verify the server's certificate and name, where nothing else was chosen.
 
@@ -50,10 +56,8 @@ def verified_tls(options: Mapping[str, Any]) -> dict[str, str]:
 
     :param options: libpq options of the connection.
     """
-    hosts = f"{options.get('host') or os.environ.get('PGHOST', '')},{options.get('hostaddr') or ''}"
-    remote = [host for host in hosts.split(",") if host and not host.startswith(("/", "@"))]
     chosen = any(options.get(name) for name in ("sslmode", "service")) or "PGSSLMODE" in os.environ
-    if chosen or all(map(is_loopback, remote)):
+    if chosen or is_here(options):
         return {}
     named = options.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
     own = Path("~/.postgresql/root.crt").expanduser()

@@ -8,6 +8,7 @@ from paylog.cli import (
     check,
     data_mart,
     deliver,
+    doctor,
     engines,
     inspect,
     maintain,
@@ -36,6 +37,7 @@ app.command(epilog="Example:  paylog check subscriptions --connections")(check.c
 app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
+app.command(epilog="Example:  paylog doctor credit-risk")(doctor.doctor)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog maintain credit-risk --apply")(maintain.maintain)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)

@@ -38,6 +38,7 @@ from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
+from paylog.data_mart.vitals import Vitals
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.pairing import Normalize, unpairable
@@ -76,6 +77,7 @@ class DataMart:
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
         self.training = TrainingRecords(self._sessions)
+        self.vitals = Vitals(self._sessions, lambda: self._owner, self._table)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
     def __repr__(self) -> str:

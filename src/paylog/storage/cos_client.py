@@ -28,7 +28,7 @@ def cos_client(connection: Connection) -> Any:
     client = session.client(
         "s3",
         region_name=_region(connection),
-        endpoint_url=_endpoint(connection),
+        endpoint_url=endpoint(connection),
         config=_config("oauth" if "ibm_api_key_id" in credentials else "s3v4", connection.extra),
         **credentials,
     )
@@ -66,9 +66,10 @@ def _region(connection: Connection) -> str:
     return str(extra.get("region") or extra.get("region_name") or "us-east-1")
 
 
-def _endpoint(connection: Connection) -> str:
-    if endpoint := connection.extra.get("endpoint_url"):
-        return checked_url(connection, str(endpoint))
+def endpoint(connection: Connection) -> str:
+    """Where the store is. Raises ``ConfigurationError`` when the connection names no endpoint."""
+    if url := connection.extra.get("endpoint_url"):
+        return checked_url(connection, str(url))
     if host := connection.host:
         port = f":{connection.port}" if connection.port else ""
         return checked_url(connection, f"{host}{port}" if "://" in host else f"https://{host}{port}")
