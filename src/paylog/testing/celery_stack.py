@@ -6,7 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -103,9 +103,13 @@ class CeleryStack:
             health = api.health()
             return all((health.get(name) or {}).get("status") == "healthy" for name in _HEALTHY)
 
-        wait_until(healthy, seconds=seconds, what="a healthy Airflow", check=self.check)
+        self.wait(healthy, seconds=seconds, what="a healthy Airflow")
         api.log_in()
         return api
+
+    def wait(self, done: Callable[[], bool], *, what: str, seconds: float = 120.0) -> None:
+        """Poll until ``done``. Raises ``StopError`` after ``seconds``, or when a service has ended."""
+        wait_until(done, seconds=seconds, what=what, check=self.check)
 
     def check(self) -> None:
         """Raise ``StopError`` naming the log of a service that has ended by itself."""
