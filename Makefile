@@ -7,6 +7,7 @@ PYTHON = $(VENV)/bin/python
 DEMO = $(VENV)/.installed-demo
 TEST = $(VENV)/.installed-test
 BENCH = $(VENV)/.installed-bench
+AUDIT = $(VENV)/.installed-audit
 # Airflow starts many short processes: without cached bytecode each compiles everything again.
 RUN = unset PYTHONDONTWRITEBYTECODE; exec $(PYTHON)
 
@@ -15,6 +16,7 @@ help:
 	@echo 'make demo-once    the same, then stop'
 	@echo 'make test         the whole test suite'
 	@echo 'make check        ruff and mypy'
+	@echo 'make audit        known vulnerabilities of the dependencies (asks a service)'
 	@echo 'make bench        the benchmark; writes benchmarks/RESULTS.md'
 	@echo 'make bench-quick  the same on 100,000 records'
 	@echo 'make clean        remove .venv, the demo state (.paylog) and caches'
@@ -33,6 +35,9 @@ check: $(TEST)
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 
+audit: $(AUDIT)
+	@$(PYTHON) .ci/audit.py
+
 bench: $(BENCH)
 	@$(RUN) -m benchmarks
 
@@ -46,6 +51,9 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(TEST): pyproject.toml constraints.txt
 	@sh install.sh $(VENV) test
+
+$(AUDIT): pyproject.toml constraints.txt
+	@sh install.sh $(VENV) audit
 
 $(BENCH): pyproject.toml constraints.txt
 	@sh install.sh $(VENV) test,bench
@@ -63,4 +71,4 @@ clean:
 	rm -rf $(VENV) .paylog .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests dags benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo demo-once test check bench bench-quick install clean
+.PHONY: help demo demo-once test check audit bench bench-quick install clean
