@@ -233,7 +233,9 @@ def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> 
     assert len(roles["payload"]) == 3
     assert paylog("data-mart", "setup")["credit-risk"][0].startswith("CREATE TABLE")
     assert fates(paylog("run", "credit-risk", *WINDOW)) == expected_fates(written)
-    assert [s["subscription"] for s in paylog("status")] == ["credit-risk"]
+    assert [s["subscription"] for s in paylog("status")] == ["credit-risk"]  # with the role that reads
+    health = {each["code"]: each["health"] for each in paylog("doctor")}
+    assert {health[f"MART_{name}"] for name in ("RIGHTS", "OWNER", "READER")} == {"ok"}
     assert paylog("maintain", "--apply")[0]["applied"]
     rejected = paylog("quarantine", "list", "credit-risk")
     assert len(rejected) == expected_fates(written)["rejected"]

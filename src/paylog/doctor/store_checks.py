@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from paylog.doctor.examination import Answer, Health
+from paylog.errors import RetriableError
 
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
@@ -49,7 +50,10 @@ def clock(subscription: Subscription) -> Answer:
     where = address(resolve(subscription.logs.connection))
     if where is None:
         return Answer(Health.OK, "a folder: the clock is this machine's, or the file server's")
-    ahead = clock_ahead(where)
+    try:
+        ahead = clock_ahead(where)
+    except RetriableError as error:
+        return Answer(Health.UNKNOWN, str(error))
     if ahead is None:
         return Answer(Health.UNKNOWN, "the store's answers hold no date")
     return of_clock(ahead, "the store")
