@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from cli_site import DAY as DAY_OF_LOG
@@ -246,3 +247,25 @@ def test_objects_that_the_ledger_has_forgotten_are_not_read(
     assert (planned["objects"], planned["forgotten"]) == (0, 3)
     assert site.json("run", "credit-risk", *WINDOW)["read"] == 0
     assert query(empty_database, 'SELECT count(*) FROM payload."Payload_credit-risk"') == [(0,)]
+
+
+def test_a_month_that_was_dropped_gets_no_partition(data_mart: DataMart) -> None:
+    owner = kept()
+    data_mart.ensure(owner)
+    data_mart.maintenance.retain("credit", datetime(2024, 4, 1, tzinfo=UTC))
+    with pytest.raises(RetriableError, match="Retention dropped that month"):
+        data_mart.make_partitions(owner, [np.datetime64("2024-03", "M")])
+    data_mart.make_partitions(owner, [np.datetime64("2024-04", "M")])
+    # The mark never goes back.
+    marks = data_mart.maintenance.retain("credit", datetime(2023, 1, 1, tzinfo=UTC))
+    assert marks.retained_from == datetime(2024, 4, 1, tzinfo=UTC)
+
+
+def test_rows_that_are_not_delivered_yet_keep_their_month(data_mart: DataMart, database: Connection) -> None:
+    document = kept().document() | {"deliver": {"connection": "service", "data_set": "d"}}
+    owner = Subscription.model_validate(document)
+    two_months(data_mart, owner)
+    done = maintain(owner, apply=True, now=NOW)
+    assert (done.removed, done.retained_from) == ((), datetime(2024, 1, 1, tzinfo=UTC))
+    assert "rows from 2024-01-10 on are not delivered yet" in done.as_text()
+    assert len(stored(database)) == 8

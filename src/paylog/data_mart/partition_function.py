@@ -29,7 +29,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM paylog_retention r
                WHERE r.subscription_id = subscription
-               AND month < (r.retained_from AT TIME ZONE 'UTC')::date) THEN
+               AND month + interval '1 month' <= r.retained_from AT TIME ZONE 'UTC') THEN
         RAISE EXCEPTION 'retention has dropped that month' USING ERRCODE = 'PLG01';
     END IF;
     IF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
