@@ -27,7 +27,7 @@ from benchmarks.soak_work import BUCKET, OBJECTS_A_MINUTE, RECORDS
 from paylog.testing.exactly_once.served_model import DATA_MART, LOGS
 from paylog.testing.object_store import ObjectStore
 
-SUBSCRIPTIONS, LOADERS = 20, 2
+SUBSCRIPTIONS, LOADERS, WRITERS = 20, 2, 4
 RESULTS = Path(__file__).parent / "SOAK.md"
 _EVERY = 10.0
 _MB = 2**20
@@ -64,7 +64,7 @@ class Sample:
 
 def sample(server: Server, folder: Path, loaders: Sequence[psutil.Process], began: float) -> Sample:
     """Look at everything once."""
-    written = int((folder / "written").read_text())
+    written = sum(int(file.read_text()) for file in folder.glob("written-*"))
     loaded = int(str(server.value("SELECT count(*) FROM paylog.paylog_object WHERE state = 'loaded'")))
     backends = psutil.Process(server.postmaster).children(recursive=True)
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'paylog'"
@@ -124,7 +124,6 @@ def soak(folder: Path, minutes: float, server: Server, store: ObjectStore) -> li
     store.create_bucket(BUCKET)
     environment = os.environ | _environment(server, store)
     numbers = [str(n) for n in range(SUBSCRIPTIONS)]
-    (folder / "written").write_text("0")
     samples: list[Sample] = []
     with ExitStack() as ending:
 
@@ -137,7 +136,8 @@ def soak(folder: Path, minutes: float, server: Server, store: ObjectStore) -> li
 
         loaders = [start("load", numbers[n::LOADERS]) for n in range(LOADERS)]
         _wait_for_tables(server)
-        start("write", numbers)
+        for n in range(WRITERS):
+            start("write", numbers[n::WRITERS])
         began = time.monotonic()
         while (now := time.monotonic() - began) < 60 * minutes:
             time.sleep(_EVERY - now % _EVERY)

@@ -50,7 +50,7 @@ def log(number: int, nth: int, end: datetime) -> ScoringLog:
 
 
 def write(folder: Path, numbers: Sequence[int], stop: threading.Event) -> None:
-    """Every subscription's objects, evenly; how many were written stands in the file ``written``."""
+    """Every subscription's objects, evenly; how many were written stands in the file ``written-<first>``."""
     client = cos_client(resolve(LOGS))
     began, interval, count = time.monotonic(), 60.0 / OBJECTS_A_MINUTE / len(numbers), 0
     while not stop.wait(max(0.0, began + count * interval - time.monotonic())):
@@ -59,9 +59,9 @@ def write(folder: Path, numbers: Sequence[int], stop: threading.Event) -> None:
         key = subscription(number).logs.prefix + one.key
         client.put_object(Bucket=BUCKET, Key=key, Body=one.data)
         count += 1
-        unfinished = folder / "written.new"
+        unfinished = folder / f"new-{numbers[0]}"
         unfinished.write_text(str(count))
-        unfinished.replace(folder / "written")
+        unfinished.replace(folder / f"written-{numbers[0]}")
 
 
 def load(numbers: Sequence[int], stop: threading.Event) -> None:
