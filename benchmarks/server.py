@@ -74,10 +74,11 @@ def _cpu(pid: int, *, with_dead_children: bool) -> float:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
+def running(folder: Path, *, autovacuum: bool = False) -> Iterator[Server]:
     """PostgreSQL 18 with its default, durable settings in the data directory ``folder``.
 
     Only autovacuum is off: it would fall into one contestant's run or another's by chance.
     """
-    with EmbeddedPostgres(folder, settings={"autovacuum": "off"}) as postgres:
+    settings = {} if autovacuum else {"autovacuum": "off"}
+    with EmbeddedPostgres(folder, settings=settings) as postgres:
         yield Server(postgres.url(), binaries() / "psql", postgres.pid or 0)

@@ -12,7 +12,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -48,6 +50,7 @@ __all__ = [
     "ingest",
     "ingest_planned",
     "open_data_mart",
+    "open_for_reading",
     "open_service",
     "open_storage",
     "plan",
@@ -79,19 +82,28 @@ def plan(
     storage = open_storage(subscription)
     found = list(listed(storage, subscription, window))
     loaded: Mapping[str, str] = {}
+    forgotten = None
     with open_data_mart(subscription) as data_mart:
         if data_mart.is_set_up():
             found += to_read_again(storage, data_mart.stale_objects(subscription.id), found)
             loaded = data_mart.ledger(subscription.id, [item.uri for item in found])
-    return make_plan(
+            # After the ledger: whoever removes entries has moved the mark before.
+            forgotten = data_mart.maintenance.marks(subscription.id).forgotten_before
+    known = [item for item in found if item.uri in loaded or not _before(item.last_modified, forgotten)]
+    planned = make_plan(
         subscription,
         window,
-        found,
+        known,
         loaded,
         batch_bytes=batch_bytes or subscription.batch.bytes,
         max_batches=max_batches,
         workers=workers,
     )
+    return replace(planned, forgotten=len(found) - len(known))
+
+
+def _before(moment: datetime, mark: datetime | None) -> bool:
+    return mark is not None and moment < mark
 
 
 def due_window(subscription: Subscription, end: datetime | None = None) -> Window:
@@ -343,4 +355,13 @@ def open_data_mart(subscription: Subscription) -> DataMart:
     from paylog.data_mart import DataMart
 
     target = subscription.data_mart
-    return DataMart(resolve(target.connection), target.schema_name)
+    owner = partial(resolve, target.owner_connection) if target.owner_connection else None
+    return DataMart(resolve(target.connection), target.schema_name, owner)
+
+
+def open_for_reading(subscription: Subscription) -> DataMart:
+    """The subscription's data mart with the rights of those who only read, to be closed (``with``)."""
+    from paylog.data_mart import DataMart
+
+    target = subscription.data_mart
+    return DataMart(resolve(target.read_connection or target.connection), target.schema_name)

@@ -46,6 +46,7 @@ class Plan:
     :param too_young: objects that ``logs.settle`` leaves for the next run.
     :param changed: objects that are loaded in an older version.
     :param late: objects older than the window, found by ``logs.lookback``.
+    :param forgotten: unknown objects so old that retention may have removed their ledger entries: not read.
     """
 
     subscription_id: str
@@ -55,6 +56,7 @@ class Plan:
     too_young: int = 0
     changed: int = 0
     late: int = 0
+    forgotten: int = 0
 
     @property
     def objects(self) -> int:

@@ -39,7 +39,7 @@ print("ANSWER" + json.dumps({
 """
 
 
-OTHERS = {"paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
+OTHERS = {"paylog_maintenance", "paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
 
 
 def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any]:
@@ -149,7 +149,16 @@ def test_training_data_is_checked_on_its_own_schedule(shipped: dict[str, Any]) -
     assert "paylog training check credit-risk" in dag["doc_md"]
 
 
-@pytest.mark.parametrize("name", ["paylog__churn", TRAINING])
+def test_one_dag_maintains_all_subscriptions(shipped: dict[str, Any]) -> None:
+    dag = shipped["dags"]["paylog_maintenance"]
+    assert [t["__var"]["task_id"] for t in dag["tasks"]] == ["maintain"]
+    assert task(dag, "maintain")["_is_mapped"]
+    assert task(dag, "maintain")["has_retry_policy"]
+    assert dag["timetable"]["__type"].endswith("CronTriggerTimetable")
+    assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
+
+
+@pytest.mark.parametrize("name", ["paylog__churn", TRAINING, "paylog_maintenance"])
 def test_only_the_wanted_dag_is_built_for_a_task(home: Path, name: str) -> None:
     assert set(parse(home, REPOSITORY / "subscriptions", dag_id=name)["dags"]) == {name}
 

@@ -11,18 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from exactly_once.books import assert_nothing_held, books
-from exactly_once.collector import Calls, collector, inputs, outputs, paired_books
-from exactly_once.runs import clean_run, in_schema, plan, run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LogFolder, churn, churn_log, credit, credit_log
-from exactly_once.wire import Point, Stage, Wire
-from exactly_once.worker import Task, Worker
 
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.exactly_once.books import assert_nothing_held, books
+from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import clean_run, in_schema, plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import (
+    DATA_MART,
+    DAY,
+    LogFolder,
+    churn,
+    churn_log,
+    credit,
+    credit_log,
+)
+from paylog.testing.exactly_once.wire import Point, Stage, Wire
+from paylog.testing.exactly_once.worker import Task, Worker
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.scoring_logs import Defect, ScoringLog
 from paylog.testing.tcp_proxy import TcpProxy

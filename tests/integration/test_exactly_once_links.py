@@ -10,10 +10,6 @@ from itertools import count
 
 import pytest
 import stamina
-from exactly_once.books import Books, assert_nothing_held, books, receipt_ids
-from exactly_once.runs import clean_run, in_schema, plan, run
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, churn, churn_log, credit, credit_log
-from exactly_once.wire import Point, Stage, Wire
 
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
@@ -21,6 +17,19 @@ from paylog.data_mart import load
 from paylog.errors import RetriableError
 from paylog.records import Counts
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import Books, assert_nothing_held, books, receipt_ids
+from paylog.testing.exactly_once.runs import clean_run, in_schema, plan, run
+from paylog.testing.exactly_once.served_model import (
+    DATA_MART,
+    DAY,
+    LOGS,
+    LogFolder,
+    churn,
+    churn_log,
+    credit,
+    credit_log,
+)
+from paylog.testing.exactly_once.wire import Point, Stage, Wire
 from paylog.testing.object_store import ObjectStore
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.scoring_logs import Defect

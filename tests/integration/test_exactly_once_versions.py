@@ -8,9 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from exactly_once.books import ask, books, receipt_ids
-from exactly_once.runs import clean_run, plan, run, run_until_done
-from exactly_once.served_model import (
+
+from paylog import pipeline
+from paylog.connections import Connection, use_resolver
+from paylog.errors import ErrorBudgetExceeded, ObjectChanged
+from paylog.records import CaptureObject, Counts
+from paylog.storage import Storage
+from paylog.storage.read_ahead import ReadAhead
+from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import ask, books, receipt_ids
+from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import (
     DATA_MART,
     DAY,
     LOGS,
@@ -21,14 +29,6 @@ from exactly_once.served_model import (
     credit_log,
     hours,
 )
-
-from paylog import pipeline
-from paylog.connections import Connection, use_resolver
-from paylog.errors import ErrorBudgetExceeded, ObjectChanged
-from paylog.records import CaptureObject, Counts
-from paylog.storage import Storage
-from paylog.storage.read_ahead import ReadAhead
-from paylog.subscription import Subscription
 from paylog.testing.scoring_logs import Defect
 
 _DEFECTS = {Defect.TYPE_MISMATCH: 4, Defect.MISSING_RESPONSE: 4, Defect.DUPLICATE: 4}

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from exactly_once.books import already_loaded, assert_nothing_held, books, receipt_ids
-from exactly_once.runs import clean_run, plan, run, run_until_done
-from exactly_once.served_model import (
+
+from paylog import pipeline
+from paylog.connections import Connection, use_resolver
+from paylog.records import Counts, Receipt
+from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import already_loaded, assert_nothing_held, books, receipt_ids
+from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import (
     DATA_MART,
     DAY,
     LOGS,
@@ -20,12 +25,7 @@ from exactly_once.served_model import (
     credit_log,
     hours,
 )
-from exactly_once.worker import Task, Worker, barrier
-
-from paylog import pipeline
-from paylog.connections import Connection, use_resolver
-from paylog.records import Counts, Receipt
-from paylog.subscription import Subscription
+from paylog.testing.exactly_once.worker import Task, Worker, barrier
 from paylog.testing.scoring_logs import Defect
 
 Connections = Mapping[str, Connection]

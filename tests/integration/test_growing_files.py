@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.runs import run
-from exactly_once.served_model import DAY, LogFolder, subscription_of
 
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.runs import run
+from paylog.testing.exactly_once.served_model import DAY, LogFolder, subscription_of
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.table_logs import FileFormat, FlatLog
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask
-from exactly_once.runs import run, run_until_done
-from exactly_once.served_model import LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import RENDERINGS, by_content, types_of
 
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
 from paylog.testing.contract import declare
+from paylog.testing.exactly_once.books import ask
+from paylog.testing.exactly_once.runs import run, run_until_done
+from paylog.testing.exactly_once.served_model import LOGS, LogFolder
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
 _numbers = count()

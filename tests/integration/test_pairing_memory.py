@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from exactly_once.served_model import DAY, LogFolder, subscription_of
 
 from paylog.connections import Connection
 from paylog.testing.collector_logs import INPUTS, CollectorLog
+from paylog.testing.exactly_once.served_model import DAY, LogFolder, subscription_of
 from paylog.testing.scored_model import CREDIT_RISK
 
 PAIRS, MEGABYTE = 24_000, 1_000_000

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask
-from exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
-from exactly_once.runs import ingest_with_retries, plan, run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
@@ -25,6 +21,10 @@ from paylog.layout import Window
 from paylog.records import Block
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.exactly_once.books import ask
+from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import ingest_with_retries, plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
 CALLS = Calls(36)
@@ -309,3 +309,22 @@ def test_a_last_line_that_is_never_finished_is_a_reject_in_the_end(
     os.utime(folder.root / inputs(0), ns=(1, 1))
     assert run(owner).reasons == {"MALFORMED_JSON": 1}
     assert run(owner).counts.read == 0
+
+
+def test_pairs_of_a_time_that_retention_has_dropped_are_filtered(
+    folder: LogFolder, owner: Subscription
+) -> None:
+    noon = DAY.start + (DAY.end - DAY.start) / 2
+    folder.write(inputs(0), CALLS.of(INPUTS, *ALL))
+    run(owner, hours(0, 6))
+    with pipeline.open_data_mart(owner) as data_mart:
+        data_mart.maintenance.retain(owner.id, noon)
+    folder.write(outputs(6), CALLS.of(OUTPUTS, *ALL))
+    counts = run(owner).counts
+    kept = paired_books(owner).rows
+    everything = len(clean(owner).rows)
+    assert 0 < len(kept) == counts.loaded < everything
+    assert counts.filtered == everything - len(kept)
+    assert counts.read == counts.loaded + counts.rejected + counts.filtered
+    table = f'"{owner.data_mart.schema_name}"."Payload_{owner.id}"'
+    assert ask(f"SELECT min(scoring_timestamp) >= '{noon.isoformat()}' FROM {table}") == [(True,)]

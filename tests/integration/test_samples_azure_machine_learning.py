@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES, expected
 from test_samples_inference_loggers import types_of
 
@@ -26,6 +24,8 @@ from paylog.storage.payloads import Payloads
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare
 from paylog.testing.decoded import together
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 
 DEPLOYMENT = CROSS / "azureml/credit/blue"
 DAY = Window(datetime(2024, 1, 19, tzinfo=UTC), datetime(2024, 1, 20, tzinfo=UTC))

@@ -9,9 +9,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from exactly_once.books import ask, assert_balanced
-from exactly_once.runs import run
-from exactly_once.served_model import LOGS, LogFolder
 from test_samples import CROSS, LABELS, SAMPLES
 from test_samples import RENDERINGS as RECORDS
 from test_samples_tables import RENDERINGS as TABLES
@@ -20,6 +17,9 @@ from test_samples_tables import types
 from paylog.decode import Decoder
 from paylog.subscription import Subscription
 from paylog.testing.contract import capture_object, declare, together
+from paylog.testing.exactly_once.books import ask, assert_balanced
+from paylog.testing.exactly_once.runs import run
+from paylog.testing.exactly_once.served_model import LOGS, LogFolder
 
 BATCH = {"label": "prediction", "no": "P(No Risk)", "yes": "P(Risk)"}
 VERTEX = {"scores": "probability", "classes": "ignore"}

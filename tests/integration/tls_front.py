@@ -19,16 +19,17 @@ from cryptography.x509.oid import NameOID
 HOST = "127.0.0.1"
 
 
-def self_signed(folder: Path, name: str) -> Path:
-    """A PEM file with a certificate for 127.0.0.1; its key is beside it, ending in ``.key``."""
+def self_signed(folder: Path, name: str, *hosts: str) -> Path:
+    """A PEM file with a certificate for 127.0.0.1 and ``hosts``; its key is beside it, ending in ``.key``."""
     key = rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address(HOST))
     certificate = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), False)
+        .add_extension(x509.SubjectAlternativeName([address, *map(x509.DNSName, hosts)]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
     )
@@ -40,11 +41,19 @@ def self_signed(folder: Path, name: str) -> Path:
     return path
 
 
-class TlsFront:
-    """Listens with TLS and passes on in the clear; a context manager."""
+# PostgreSQL's protocol, "SSLRequest": length 8, code 80877103; the server answers S and TLS begins.
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
-    def __init__(self, upstream: tuple[str, int], certificate: Path) -> None:
+
+class TlsFront:
+    """Listens with TLS and passes on in the clear; a context manager.
+
+    :param postgres: speak PostgreSQL's way of beginning TLS (the server from the wheel is built without).
+    """
+
+    def __init__(self, upstream: tuple[str, int], certificate: Path, *, postgres: bool = False) -> None:
         self._upstream = upstream
+        self._postgres = postgres
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         self._listener = socket.create_server((HOST, 0))
@@ -69,6 +78,8 @@ class TlsFront:
             except OSError:
                 return
             try:
+                if self._postgres and client.recv(8) == _SSL_REQUEST:
+                    client.sendall(b"S")
                 secure = self._context.wrap_socket(client, server_side=True)
             except OSError:  # no TLS, or the certificate is not trusted
                 client.close()

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
-from exactly_once.runs import plan, run, run_until_done
-from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +17,9 @@ from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import load, pair_load
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
 _CALLS = 24

@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exactly_once.books import Books, books
-from exactly_once.runs import plan, run, run_until_done
-from exactly_once.served_model import (
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+from isal import igzip
+
+from paylog import pipeline
+from paylog.connections import Connection, parse, use_resolver
+from paylog.data_mart import load
+from paylog.errors import ErrorBudgetExceeded
+from paylog.subscription import Subscription
+from paylog.testing.exactly_once.books import Books, books
+from paylog.testing.exactly_once.runs import plan, run, run_until_done
+from paylog.testing.exactly_once.served_model import (
     DATA_MART,
     DAY,
     LOGS,
@@ -24,15 +33,6 @@ from exactly_once.served_model import (
     credit_log,
     hours,
 )
-from hypothesis import HealthCheck, Phase, event, given, settings
-from hypothesis import strategies as st
-from isal import igzip
-
-from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
-from paylog.data_mart import load
-from paylog.errors import ErrorBudgetExceeded
-from paylog.subscription import Subscription
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 from paylog.testing.scoring_logs import Defect, ScoringLog
 

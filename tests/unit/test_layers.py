@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "paylog"
 ALLOWED = {
     "airflow": ("airflow/",),
-    "psycopg": ("data_mart/",),
+    "psycopg": ("data_mart/", "testing/exactly_once/books"),
     "sqlalchemy": ("data_mart/", "training_data/db2"),  # Db2 is read through SQLAlchemy, never written
     "ibm_db": ("training_data/db2",),
     "ibm_db_dbi": ("training_data/db2", "testing/db2"),

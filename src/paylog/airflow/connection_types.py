@@ -13,6 +13,14 @@ def _field(label: str, description: str = "", schema: dict[str, Any] = _TEXT) ->
     return {"label": label, "schema": schema} | ({"description": description} if description else {})
 
 
+_ALLOW_HTTP = _field(
+    "Allow http://",
+    "Without TLS, credentials and records travel in the clear: only in a private network. "
+    "This machine's own addresses need no permission.",
+    {"type": ["boolean", "null"]},
+)
+
+
 def _type(
     name: str,
     hook: str,
@@ -54,6 +62,7 @@ _OURS = [
                 "Service instance id", "CRN of the Cloud Object Storage instance (IAM only)."
             ),
             "auth_endpoint": _field("IAM token endpoint", "Default: IBM Cloud's public one (IAM only)."),
+            "allow_http": _ALLOW_HTTP,
         },
         ["host", "schema", "port"],
         {"login": "HMAC access key id", "password": "HMAC secret access key"},
@@ -117,6 +126,7 @@ _OURS = [
                 "Certificates (PEM) to verify the service by, on every worker. "
                 "Default: those that Python trusts.",
             ),
+            "allow_http": _ALLOW_HTTP,
         },
         ["schema"],
         {"host": "Address", "login": "User", "password": "Password or API key"},

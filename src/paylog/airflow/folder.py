@@ -10,6 +10,7 @@ from pathlib import Path
 from airflow.sdk import DAG, get_parsing_context
 
 from paylog.airflow.dag import dag_id, subscription_dag
+from paylog.airflow.maintenance import MAINTENANCE, maintenance_dag
 from paylog.airflow.training_data import training_data_dag, training_data_dag_id
 from paylog.subscription import load_subscriptions, read_subscriptions
 
@@ -35,6 +36,14 @@ def subscription_dags(folder: Path) -> dict[str, DAG]:
         if each.training_data is not None:
             builders[training_data_dag_id(each.id)] = partial(training_data_dag, each)
     return {name: build() for name, build in builders.items() if wanted in (None, name)}
+
+
+def maintenance_dags(folder: Path) -> dict[str, DAG]:
+    """The DAG of the upkeep, by its id; none without a subscription that can be used."""
+    if get_parsing_context().dag_id not in (None, MAINTENANCE):
+        return {}
+    usable = read_subscriptions(folder).subscriptions
+    return {MAINTENANCE: maintenance_dag(usable)} if usable else {}
 
 
 def check_subscriptions(folder: Path) -> None:

@@ -6,9 +6,12 @@ import typer
 
 from paylog.cli import (
     check,
+    data_mart,
     deliver,
+    doctor,
     engines,
     inspect,
+    maintain,
     monitors,
     plan,
     quarantine,
@@ -34,12 +37,15 @@ app.command(epilog="Example:  paylog check subscriptions --connections")(check.c
 app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
+app.command(epilog="Example:  paylog doctor credit-risk")(doctor.doctor)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
+app.command(epilog="Example:  paylog maintain credit-risk --apply")(maintain.maintain)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)
 app.command(epilog="Example:  paylog engines kserve")(engines.engines)
 app.command(epilog="Example:  paylog inspect s3://my-bucket/logs/ > subscriptions/new.yaml")(inspect.inspect)
+app.add_typer(data_mart.app, name="data-mart")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(training.app, name="training")
 

@@ -12,7 +12,7 @@ import typer
 from paylog.cli.answer import print_json, print_table, printable
 from paylog.cli.choice import DEFAULT_FOLDER, Json
 from paylog.cli.exit_code import ExitCode, NotFoundError, describe, reported
-from paylog.errors import PaylogError, RetriableError
+from paylog.errors import PaylogError
 
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
@@ -89,14 +89,16 @@ def _print(names: list[str], problems: list[str], probes: list[Probe]) -> None:
 
 
 def _probes(subscriptions: Iterable[Subscription]) -> Iterator[Probe]:
+    from paylog.doctor.probes import ask_service, list_one, open_training, sign_in
+
     for subscription in subscriptions:
         logs, mart = subscription.logs.connection, subscription.data_mart.connection
-        yield _probe(subscription, "scoring logs", logs, _list_one)
-        yield _probe(subscription, "data mart", mart, _sign_in)
+        yield _probe(subscription, "scoring logs", logs, list_one)
+        yield _probe(subscription, "data mart", mart, sign_in)
         if subscription.training_data is not None:
-            yield _probe(subscription, "training data", subscription.training_data.connection, _open_training)
+            yield _probe(subscription, "training data", subscription.training_data.connection, open_training)
         if subscription.deliver is not None:
-            yield _probe(subscription, "delivery", subscription.deliver.connection, _ask_service)
+            yield _probe(subscription, "delivery", subscription.deliver.connection, ask_service)
 
 
 def _probe(
@@ -107,38 +109,3 @@ def _probe(
     except PaylogError as error:
         return Probe(subscription.id, use, connection, False, describe(error), int(ExitCode.of(error)))
     return Probe(subscription.id, use, connection, True, said)
-
-
-def _list_one(subscription: Subscription) -> str:
-    from paylog.pipeline import open_storage
-
-    first = next(iter(open_storage(subscription).list("")), None)
-    return f"there is {first.uri}" if first else "it can be listed, and holds no objects yet"
-
-
-def _sign_in(subscription: Subscription) -> str:
-    from paylog.pipeline import open_data_mart
-
-    schema_name = subscription.data_mart.schema_name
-    with open_data_mart(subscription) as data_mart:
-        if data_mart.is_set_up():
-            return f"schema {schema_name!r} is set up"
-    return f"schema {schema_name!r} has no control tables yet; the first run makes them"
-
-
-def _open_training(subscription: Subscription) -> str:
-    from paylog.training_data import open_source
-
-    data = open_source(subscription)
-    return f"there is {data.version.location}, of {len(data.columns)} columns"
-
-
-def _ask_service(subscription: Subscription) -> str:
-    from paylog.openscale.service import Busy
-    from paylog.pipeline import open_service
-
-    with open_service(subscription) as service:
-        try:
-            return f"it has {service.count():,} payload records"
-        except Busy as busy:
-            raise RetriableError(f"the service does not answer: {busy}") from None

@@ -67,6 +67,7 @@ def plan_document(planned: Plan) -> dict[str, Any]:
         "changed": planned.changed,
         "too_young": planned.too_young,
         "late": planned.late,
+        "forgotten": planned.forgotten,
         "batches": [
             {"batch": b.batch_id, "label": b.label, "objects": len(b.objects), "bytes": b.bytes}
             for b in planned.batches
@@ -82,6 +83,7 @@ def plan_lines(planned: Plan) -> list[str]:
         "changed since they were loaded": planned.changed,
         "late": planned.late,
         "too young, left for the next run": planned.too_young,
+        "too old, behind the subscription's retention": planned.forgotten,
     }
     said = [f"{count:,} {what}" for what, count in notes.items() if count]
     return [

@@ -46,10 +46,10 @@ def list_records(
 ) -> None:
     """List quarantined records, the newest first, without their content."""
     with reported(as_json):
-        from paylog.pipeline import open_data_mart
+        from paylog.pipeline import open_for_reading
 
         subscription = find_subscription(folder, subscription_id)
-        with open_data_mart(subscription) as data_mart:
+        with open_for_reading(subscription) as data_mart:
             known = data_mart.is_set_up()
             records = data_mart.quarantine(subscription.id, reason, limit) if known else []
         if as_json:

@@ -34,10 +34,10 @@ class Status:
 
     @classmethod
     def of(cls, subscription: Subscription, receipts: int) -> Status:
-        from paylog.pipeline import open_data_mart
+        from paylog.pipeline import open_for_reading
         from paylog.training_status import TrainingStatus
 
-        with open_data_mart(subscription) as data_mart:
+        with open_for_reading(subscription) as data_mart:
             if not data_mart.is_set_up():
                 return cls(subscription.id, None, [], {})
             rejects = {str(reason): n for reason, n in data_mart.quarantine_counts(subscription.id).items()}

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
-HEAD = "0006"
+HEAD = "0009"
 VERSION_TABLE = "paylog_alembic_version"
 
 metadata = MetaData(
@@ -335,3 +335,29 @@ deliveries = Table(
     CheckConstraint("state IN ('posting', 'accepted') OR rows = confirmed + failed", name="conservation"),
     Index(None, "subscription_id", "receipt_id"),
 )
+
+# Revision 0009: what maintenance removed. Rows scored before ``retained_from`` are never loaded again, and
+# objects written before ``forgotten_before`` that the ledger does not know are not read. The counts are
+# those of the receipts that went, so that the account of all time still balances.
+retention = Table(
+    "paylog_retention",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    _time("retained_from"),
+    _time("forgotten_before"),
+    *_counts("receipts", *COUNT_NAMES, "settled"),
+    _time("updated_at", nullable=False, default="now()"),
+    CheckConstraint("read = loaded + duplicate + rejected + filtered + pending", name="conservation"),
+)
+
+# Only the owner writes these.
+OWNED = (VERSION_TABLE, retention.name)
+
+
+def raw_columns() -> dict[str, list[str]]:
+    """Columns with the engines' own bytes, by table: not for readers."""
+    held = {
+        table.name: [c.name for c in table.columns if isinstance(c.type, LargeBinary)]
+        for table in metadata.sorted_tables
+    }
+    return {name: columns for name, columns in held.items() if columns}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,10 +23,12 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.control_tables import HEAD
 from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback_store import FeedbackStore
 from paylog.data_mart.load import BatchName, Load
+from paylog.data_mart.maintenance import Maintenance
 from paylog.data_mart.payload_reader import PayloadReader
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
@@ -35,12 +38,15 @@ from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
+from paylog.data_mart.vitals import Vitals
 from paylog.data_mart.watermark import Watermark
 from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from paylog.subscription import Subscription
     from paylog.training_data.judgement import PayloadJudge
 
@@ -55,16 +61,23 @@ class DataMart:
 
     :param connection: of type ``postgres``; its extras hold TLS and other libpq options.
     :param schema: created by ``setup`` if absent; never dropped.
+    :param owner: resolves the connection whose role owns the tables, when something must be created or
+        dropped; without it, ``connection`` does that too.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    def __init__(
+        self, connection: Connection, schema: str, owner: Callable[[], Connection] | None = None
+    ) -> None:
         self._sessions = Sessions(connection, schema)
+        self._resolve_owner = owner
         self.schema = schema
         self.delivery = DeliveryLog(self._sessions)
         self.feedback = FeedbackStore(self._sessions)
+        self.maintenance = Maintenance(self._sessions, lambda: self._owner)
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
         self.training = TrainingRecords(self._sessions)
+        self.vitals = Vitals(self._sessions, lambda: self._owner, self._table)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
     def __repr__(self) -> str:
@@ -81,26 +94,41 @@ class DataMart:
     def close(self) -> None:
         """Close the pooled connections."""
         self._sessions.close()
+        if "_owner" in self.__dict__:
+            self._owner.close()
 
     def setup(self) -> None:
         """Create the schema and the control tables, or migrate them. Cheap when they are current."""
-        setup.set_up(self._sessions)
+        if not (self._resolve_owner and self.version() == HEAD):
+            setup.set_up(self._owner)
+
+    def version(self) -> str | None:
+        """Revision of the control tables, None when there are none."""
+        with self._sessions.transaction("read the revision of the control tables") as connection:
+            return setup.installed_version(connection, self._sessions.schema)
 
     def is_set_up(self) -> bool:
         """Whether the control tables exist; when they do not, nothing was ever loaded."""
-        with self._sessions.transaction("look for the control tables") as connection:
-            return setup.installed_version(connection, self._sessions.schema) is not None
+        return self.version() is not None
 
     def ensure(self, subscription: Subscription) -> list[str]:
         """Create the subscription's payload table or add what it lacks; returns the changes.
 
         :raises SchemaMismatch: a column has another type, or a new required one has no values.
         """
-        table = self._table(subscription)
-        with self._sessions.transaction(f"prepare subscription {subscription.id!r}") as connection:
+        table, what = self._table(subscription), f"prepare subscription {subscription.id!r}"
+        with self._sessions.transaction(what) as connection:
+            if not table.changes(connection):
+                subscriptions.register(connection, subscription, [])
+                return []
+        with self._owner.transaction(what) as connection:
             changes = table.ensure(connection)
             subscriptions.register(connection, subscription, changes)
         return changes
+
+    def make_partitions(self, subscription: Subscription, months: Sequence[np.datetime64]) -> None:
+        """Create the partitions of these months (``datetime64[M]``) that are missing."""
+        self._table(subscription).ensure_partitions(months)
 
     @contextmanager
     def load(
@@ -235,6 +263,12 @@ class DataMart:
         """What became of a post; None when there was none of that name."""
         with self._sessions.transaction(f"read post {name!r}") as connection:
             return posts.read(connection, subscription_id, uri, name)
+
+    @cached_property
+    def _owner(self) -> Sessions:
+        """Sessions of the role that owns the tables."""
+        owner = self._resolve_owner
+        return Sessions(owner(), self.schema) if owner else self._sessions
 
     def _table(self, subscription: Subscription) -> PayloadTable:
         key = subscription.id, subscription.model_schema.version

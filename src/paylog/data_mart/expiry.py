@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from paylog.data_mart import receipts
-from paylog.data_mart.control_tables import pending
+from paylog.data_mart.control_tables import pending, retention
 from paylog.data_mart.control_tables import receipts as receipt_table
 from paylog.data_mart.load import BatchName
 from paylog.data_mart.pending import Pending
@@ -71,6 +71,14 @@ def waiting(connection: Connection, subscription_id: str) -> Waiting:
             receipt_table.c.subscription_id == subscription_id, receipt_table.c.state == "committed"
         )
     ).scalar_one()
+    accounted += (
+        connection.execute(
+            select(retention.c.pending - retention.c.settled).where(
+                retention.c.subscription_id == subscription_id
+            )
+        ).scalar()
+        or 0
+    )
     if halves != accounted:
         raise UnbalancedReceipt(
             f"{subscription_id}: {accounted} halves should be waiting by the receipts, the data mart holds "

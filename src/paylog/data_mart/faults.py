@@ -46,6 +46,7 @@ _KINDS: dict[str, tuple[type[PaylogError], str]] = {
     "42804": (SchemaMismatch, "A column's type is not that of the model schema."),
     "42P01": (SchemaMismatch, "Set the data mart up first: DataMart.setup() and DataMart.ensure()."),
     "53100": (StopError, "The server's disk is full: make room there, then run again; nothing was kept."),
+    "PLG01": (RetriableError, "Retention dropped that month meanwhile. " + _RETRY),
     "54": (StopError, "A value is too large for PostgreSQL."),
 }
 # A refused connection has no SQLSTATE, only libpq's text.
@@ -53,7 +54,16 @@ _REFUSALS: dict[str, tuple[type[PaylogError], str]] = {
     "password authentication failed": (AccessDenied, "Check the login and password of the connection."),
     "no password supplied": (AccessDenied, "The connection has no password."),
     r"pg_hba\.conf": (AccessDenied, "pg_hba.conf of the server does not let this client in."),
-    "certificate": (AccessDenied, "Check sslmode, sslrootcert, sslcert and sslkey of the connection."),
+    "certificate": (
+        AccessDenied,
+        "Its certificate is not trusted, or names another host: set sslrootcert of the connection (extra) to "
+        "the file with its authority; see sslmode, sslcert and sslkey too.",
+    ),
+    "does not support SSL": (
+        AccessDenied,
+        "It has no TLS, which is required unless it is on this machine: turn TLS on there, or, in a private "
+        "network, set sslmode of the connection (extra) to disable.",
+    ),
     "permission denied for database": (AccessDenied, "GRANT CONNECT ON DATABASE … TO the connection's role."),
     r"database .* does not exist": (ConfigurationError, "Check the connection's database name (schema)."),
     r"role .* does not exist": (AccessDenied, "The connection's login is not a role of the server."),
@@ -121,7 +131,7 @@ def _unreachable(error: psycopg.Error, what: str) -> PaylogError:
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StopError(f"{what}: the client failed with {type(error).__name__}. Retrying does not help.")
     text = str(error)
-    if "FATAL" in text or "certificate" in text:
+    if any(word in text for word in ("FATAL", "certificate", "SSL")):
         for words, (kind, advice) in _REFUSALS.items():
             if re.search(words, text):
                 return kind(f"{what}: PostgreSQL refused the connection. {advice}")

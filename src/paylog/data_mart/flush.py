@@ -25,6 +25,13 @@ def scoring_microseconds(records: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return microseconds
 
 
+def retained(records: pa.RecordBatch, since: int) -> tuple[pa.RecordBatch, int]:
+    """The rows scored at ``since`` (µs since 1970) or later, and how many were before."""
+    kept = scoring_microseconds(records) >= since
+    behind = int(records.num_rows - kept.sum())
+    return (records.filter(pa.array(kept)) if behind else records), behind
+
+
 def in_time_order(batches: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
     """Index pages are then filled one after the other: a third less work for PostgreSQL."""
     moments = [scoring_microseconds(batch) for batch in batches]

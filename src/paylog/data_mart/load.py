@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from paylog.data_mart import ledger, partners, quarantine, receipts, training_findings
+from paylog.data_mart import ledger, partners, quarantine, receipts, retention, training_findings
 from paylog.data_mart.ledger import Claimant, LiveEntry
 from paylog.data_mart.object_load import EXAMPLES, ObjectLoad
 from paylog.data_mart.pair_load import PairLoad
@@ -71,8 +71,11 @@ class Load:
         self._claimant = Claimant(
             name.subscription_id, receipts.next_id(connection, table.schema), table.model_schema.version
         )
+        self._retained_from = retention.retained_from(connection, name.subscription_id)
         self._writer = PayloadWriter(raw(connection), table)
-        self._pairs = PairLoad(connection, table, self._claimant, self._writer, normalize, judge)
+        self._pairs = PairLoad(
+            connection, table, self._claimant, self._writer, normalize, judge, self._retained_from
+        )
         self._finished: list[ObjectLoad] = []
         self._unsettled: list[ObjectLoad] = []
         self._superseded: list[int] = []
@@ -194,7 +197,14 @@ class Load:
         return self._target(item, claimed)
 
     def _target(self, item: CaptureObject, object_id: int) -> ObjectLoad:
-        return ObjectLoad(item, object_id, self._table.model_schema, self._spill_if_full, self._judge)
+        return ObjectLoad(
+            item,
+            object_id,
+            self._table.model_schema,
+            self._spill_if_full,
+            self._judge,
+            self._retained_from,
+        )
 
     def _open_new_version(self, item: CaptureObject) -> ObjectLoad:
         self._write_finished()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from paylog.data_mart.flush import scoring_microseconds
+from paylog.data_mart.flush import retained, scoring_microseconds
 from paylog.data_mart.ledger import Outcome
 from paylog.engines import Halves
 from paylog.errors import SchemaMismatch, StopError
@@ -33,7 +33,10 @@ def _closed(target: ObjectLoad) -> None:
 
 
 class ObjectLoad:
-    """Takes the blocks of one object, in order."""
+    """Takes the blocks of one object, in order.
+
+    :param retained_from: rows scored before (µs since 1970) are filtered: retention has dropped their time.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class ObjectLoad:
         model_schema: ModelSchema,
         spill_if_full: Callable[[ObjectLoad], None],
         judge: PayloadJudge | None = None,
+        retained_from: int = EARLIEST,
     ) -> None:
         self.item = item
         self.object_id = object_id
@@ -57,6 +61,7 @@ class ObjectLoad:
         self._id_column = self._schema.get_field_index("_object_id")
         self._spill_if_full = spill_if_full
         self._judge = judge
+        self._retained_from = retained_from
         self._records: list[pa.RecordBatch] = []
         self._rejects: list[Reject] = []
         self._range: tuple[datetime, datetime] | None = None
@@ -115,25 +120,36 @@ class ObjectLoad:
     def _add_records(self, records: pa.RecordBatch) -> None:
         if not records.schema.equals(self._schema):
             raise SchemaMismatch(f"{self.item.uri}: the decoded columns are not those of the model schema.")
+        moments = scoring_microseconds(records)
+        first, last = int(moments.min()), int(moments.max())
+        self._check_times(first, last)
+        if first < self._retained_from:
+            records, behind = retained(records, self._retained_from)
+            self.counts.filtered += behind
+            if not records.num_rows:
+                return
+            first = int(scoring_microseconds(records).min())
+        self.widen_range(first, last)
         ids = pa.array(np.full(records.num_rows, self.object_id, dtype=np.int64))
         field = self._schema.field(self._id_column)
         self._records.append(records.set_column(self._id_column, field, ids))
         self.buffered_rows += records.num_rows
         self.buffered_bytes += records.get_total_buffer_size()
-        moments = scoring_microseconds(records)
-        self.widen_range(int(moments.min()), int(moments.max()))
 
     def widen_range(self, first: int, last: int) -> tuple[datetime, datetime]:
         """Note that rows of these times (µs since 1970) came out of the object; returns the times."""
+        self._check_times(first, last)
+        earliest, latest = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
+        known = self._range or (earliest, latest)
+        self._range = min(known[0], earliest), max(known[1], latest)
+        return earliest, latest
+
+    def _check_times(self, first: int, last: int) -> None:
         if not EARLIEST <= first <= last < LATEST:
             raise SchemaMismatch(
                 f"{self.item.uri}: a scoring timestamp lies outside 1970 to 2199. "
                 "Check the unit of the timestamps in the logs."
             )
-        earliest, latest = EPOCH + timedelta(microseconds=first), EPOCH + timedelta(microseconds=last)
-        known = self._range or (earliest, latest)
-        self._range = min(known[0], earliest), max(known[1], latest)
-        return earliest, latest
 
     def _add_reject(self, reject: Reject) -> None:
         self._rejects.append(reject)

@@ -14,9 +14,9 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from paylog.data_mart import partners, quarantine
-from paylog.data_mart.flush import scoring_microseconds
+from paylog.data_mart.flush import retained, scoring_microseconds
 from paylog.data_mart.ledger import Claimant
-from paylog.data_mart.object_load import ObjectLoad
+from paylog.data_mart.object_load import EARLIEST, ObjectLoad
 from paylog.data_mart.partners import Freed
 from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.payload_writer import PayloadWriter
@@ -62,6 +62,7 @@ class PairLoad:
         writer: PayloadWriter,
         normalize: Normalize,
         judge: PayloadJudge | None = None,
+        retained_from: int = EARLIEST,
     ) -> None:
         self._connection = connection
         self._table = table
@@ -70,6 +71,7 @@ class PairLoad:
         self._writer = writer
         self._normalize = normalize
         self._judge = judge
+        self._retained_from = retained_from
         self._pending = Pending(connection, table.schema, claimant.subscription_id)
         self._kinds = Kinds()
         self._targets: dict[int, ObjectLoad] = {}
@@ -234,7 +236,7 @@ class PairLoad:
             self._judge.keep()
         for reject in block.rejects:
             self._add_reject(reject, sides)
-        records = block.records
+        records = self._retained(block.records, sides) if block.records.num_rows else block.records
         if not records.num_rows:
             return
         ordinals = records.column("_position").to_numpy()
@@ -250,6 +252,18 @@ class PairLoad:
         ]
         rows = pa.RecordBatch.from_arrays(columns, schema=records.schema)
         self._write_rows(rows, replaced["_object_id"], replaced["_partner_id"])
+
+    def _retained(self, records: pa.RecordBatch, sides: _Sides) -> pa.RecordBatch:
+        """Without the rows of a time that retention has dropped, which are counted as filtered."""
+        moments = scoring_microseconds(records)
+        if int(moments.min()) >= self._retained_from:
+            return records
+        owners = sides.owner[records.column("_position").to_numpy()]
+        for object_id, behind in Counter(owners[moments < self._retained_from].tolist()).items():
+            counts = self._targets[object_id].counts
+            counts.read += behind
+            counts.filtered += behind
+        return retained(records, self._retained_from)[0]
 
     def _write_rows(self, rows: pa.RecordBatch, owner: _Ids, partner: _Ids) -> None:
         ids, counts = np.unique(owner, return_counts=True)

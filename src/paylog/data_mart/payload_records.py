@@ -10,6 +10,7 @@ from zlib import crc32
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Select, any_, cast, column, func, select, table
 
+from paylog.data_mart import retention
 from paylog.data_mart.control_tables import objects, receipts
 from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
 from paylog.errors import SchemaMismatch
@@ -34,7 +35,8 @@ def stored_counts(
     """The live objects that a run loaded, with PostgreSQL's own count of their rows.
 
     The first reader of fresh rows pays for their hint bits, so counting costs a quarter of loading: of a
-    run that loaded more than ``most_rows`` only some objects are counted.
+    run that loaded more than ``most_rows`` only some objects are counted, and none of those that
+    retention has taken rows of.
     """
     entries = connection.execute(
         select(
@@ -51,7 +53,12 @@ def stored_counts(
             objects.c.state != "superseded",
         )
     ).all()
-    dated = [entry for entry in entries if entry.min_scoring_timestamp is not None]
+    since = retention.marks(connection, subscription_id).retained_from
+    dated = [
+        entry
+        for entry in entries
+        if entry.min_scoring_timestamp is not None and (since is None or entry.min_scoring_timestamp >= since)
+    ]
     counted = _neighbours(dated, most_rows, run_id)
     stored: dict[int, int] = dict.fromkeys((e.object_id for e in entries if e.loaded == 0), 0)
     if counted:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy import BigInteger, Connection, DateTime, TableClause, Uuid, column, table, text
 
-from paylog.data_mart.session import Sessions, quoted, run
+from paylog.data_mart import partition_function
+from paylog.data_mart.session import Sessions, quoted, raw, run
 from paylog.data_mart.setup import lock
 from paylog.errors import SchemaMismatch
 from paylog.model_schema import Column, ModelSchema
@@ -51,6 +52,7 @@ class PayloadTable:
 
     def __init__(self, sessions: Sessions, subscription_id: str, model_schema: ModelSchema) -> None:
         self._sessions = sessions
+        self.subscription_id = subscription_id
         self.model_schema = model_schema
         self.schema = sessions.schema
         self.name = payload_table_name(subscription_id)
@@ -59,15 +61,13 @@ class PayloadTable:
         self._months: set[np.datetime64] = set()
 
     def ensure(self, connection: Connection) -> list[str]:
-        """Create the table, or add what it lacks; returns the changes, in words.
+        """Create the table, or add what it lacks; returns the changes, in words. Needs the owner's rights.
 
         :raises SchemaMismatch: the table and the model schema cannot be brought together.
         """
-        if not self._changes(connection):
-            return []
         lock(connection, "payload table", self.schema, self.name)
         run(connection, "SET LOCAL lock_timeout = '30s'")
-        changes = self._changes(connection)
+        changes = self.changes(connection)
         for change in changes:
             log.info("payload table %s: %s", self.name, change)
             run(connection, change)
@@ -96,16 +96,15 @@ class PayloadTable:
         return set(connection.execute(_PARTITIONS, {"schema": self.schema, "name": self.name}).scalars())
 
     def _create_partition(self, connection: Connection, month: np.datetime64) -> None:
-        # CREATE … PARTITION OF would wait for every load in progress, our own too; ATTACH does not.
-        leaf = quoted(self.schema, self.partition(month))
-        first, after = (f"'{moment.item():%Y-%m-%d} 00:00:00+00'" for moment in (month, month + 1))
-        run(connection, f"CREATE TABLE {leaf} (LIKE {self.qualified} INCLUDING ALL)")
-        run(
-            connection,
-            f"ALTER TABLE {self.qualified} ATTACH PARTITION {leaf} FOR VALUES FROM ({first}) TO ({after})",
-        )
+        function = quoted(self.schema, partition_function.NAME).replace("%", "%%")
+        values = self.subscription_id, month.item()
+        raw(connection).execute(f"SELECT {function}(%s, %s)".encode(), values)
 
-    def _changes(self, connection: Connection) -> list[str]:
+    def changes(self, connection: Connection) -> list[str]:
+        """The statements that would bring the table to the model schema; none when it fits.
+
+        :raises SchemaMismatch: no statement can.
+        """
         present = read_columns(connection, self.schema, self.name)
         if not present:
             return [self._definition()]

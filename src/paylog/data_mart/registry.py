@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from paylog.data_mart import partition_function
 from paylog.data_mart.control_tables import (
     VERSION_TABLE,
     assets,
@@ -205,6 +206,8 @@ class Registry:
             tables += [*(table.name for table in metadata.sorted_tables), VERSION_TABLE]
             for name in tables:
                 run(connection, f"DROP TABLE IF EXISTS {quoted(self._sessions.schema, name)} CASCADE")
+            function = quoted(self._sessions.schema, partition_function.NAME)
+            run(connection, f"DROP FUNCTION IF EXISTS {function}")
 
     def _inserted(self, table: Table, values: dict[str, Any]) -> bool:
         statement = insert(table).values(values).on_conflict_do_nothing()

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine
 
 from paylog.connections import Connection as NamedConnection
 from paylog.connections import postgres_dsn
 from paylog.data_mart.faults import translated
+from paylog.transport import is_here, verified_tls
 
 # Both ends notice a cut link within a minute, so that a dead worker's locks do not outlive it for hours.
 _CLIENT = {
@@ -55,6 +57,11 @@ class Sessions:
             link.autocommit = True
             yield link
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the server is on this machine."""
+        return is_here(conninfo_to_dict(self._dsn))
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._engine.dispose()
@@ -71,10 +78,9 @@ class Sessions:
         return engine.execution_options(schema_translate_map={None: self.schema})
 
     def _connect(self) -> psycopg.Connection:
-        from psycopg.conninfo import conninfo_to_dict
-
         given = conninfo_to_dict(self._dsn)
-        link = psycopg.connect(**{**_CLIENT, "application_name": "paylog", **given})  # type: ignore[arg-type]
+        options = {**_CLIENT, "application_name": "paylog", **verified_tls(given), **given}
+        link = psycopg.connect(**options)  # type: ignore[arg-type]
         link.execute(_SERVER)
         link.commit()
         return link

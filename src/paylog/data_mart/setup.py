@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Connection, column, select, table, text
 
+from paylog.data_mart import partition_function, rights
 from paylog.data_mart.control_tables import HEAD, VERSION_TABLE, metadata
 from paylog.data_mart.session import Sessions, quoted, run
 from paylog.errors import AccessDenied, SchemaMismatch
@@ -95,6 +96,7 @@ def _install(connection: Connection, schema: str) -> None:
     version = installed_version(connection, schema)
     if version is None:
         metadata.create_all(connection, checkfirst=False)
+        partition_function.create(connection)
         migrate(connection, stamp=True)
     elif version < HEAD:
         migrate(connection)
@@ -103,6 +105,7 @@ def _install(connection: Connection, schema: str) -> None:
             f"Schema {schema!r} has control tables of revision {version}, this paylog knows {HEAD}. "
             "A newer paylog set it up: upgrade paylog here too."
         )
+    run(connection, rights.tightened(schema))
     log.info("control tables of schema %r: revision %s → %s", schema, version or "none", HEAD)
 
 

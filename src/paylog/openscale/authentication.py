@@ -15,6 +15,7 @@ import httpx
 
 from paylog.connections import Connection
 from paylog.errors import AccessDenied, ConfigurationError, RetriableError
+from paylog.transport import checked_url
 
 IAM_URL = "https://iam.cloud.ibm.com"
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"
@@ -93,7 +94,7 @@ def sign_in(connection: Connection, base_url: str) -> SignIn:
         )
     if kind not in ("iam", "preauth"):
         raise ConfigurationError(f"connection {connection.conn_id!r}: auth is iam, cp4d, preauth or bearer")
-    iam = str(extra.get("iam_url") or IAM_URL).rstrip("/")
+    iam = checked_url(connection, str(extra.get("iam_url") or IAM_URL)).rstrip("/")
     address = f"{iam}/identity/token" if kind == "iam" else f"{base_url}/v1/preauth/validateAuth"
     form = {"grant_type": _GRANT, "apikey": key}
     return _checked(connection, key, SignIn(connection.conn_id, httpx.Request("POST", address, data=form)))

@@ -18,6 +18,7 @@ from paylog.errors import ConfigurationError, RetriableError
 from paylog.openscale.authentication import sign_in
 from paylog.openscale.records import iso
 from paylog.subscription.delivery import Delivery, ServiceApi
+from paylog.transport import checked_url
 
 # It logs each address, with scoring ids in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -245,7 +246,7 @@ def _base_url(connection: Connection) -> str:
     if "://" not in host:
         host = f"https://{host}"
     port = f":{connection.port}" if connection.port else ""
-    return f"{host}{port}"
+    return checked_url(connection, f"{host}{port}")
 
 
 def _verification(connection: Connection) -> ssl.SSLContext | bool:

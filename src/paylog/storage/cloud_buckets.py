@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from paylog.errors import ConfigurationError, MissingExtra
+from paylog.storage.address import s3_endpoint, s3_region
 from paylog.storage.azure_account import azure_account
 from paylog.storage.cloud import Bucket
+from paylog.transport import checked_url
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -26,10 +28,8 @@ _BODY_SECONDS = 24 * 3600.0  # a body is read as slowly as its rows are loaded
 
 def s3_bucket(connection: Connection, bucket: str) -> Bucket:
     """As Airflow's ``aws`` connection: keys, ``role_arn``, ``profile_name``, or the machine's own role."""
-    extra = connection.extra
-    service = extra.get("service_config", {}).get("s3", {})
-    endpoint = str(service.get("endpoint_url") or extra.get("endpoint_url") or _url(connection))
-    settings = {"region": str(extra.get("region_name") or extra.get("region") or "us-east-1")}
+    endpoint = s3_endpoint(connection)
+    settings = {"region": s3_region(connection)}
     if endpoint:
         settings["endpoint"] = endpoint
     settings |= _s3_credentials(connection)
@@ -63,6 +63,7 @@ def _bucket(
         raise ConfigurationError(
             f"connection {connection.conn_id!r} is an object store: name the bucket (logs.bucket)"
         )
+    checked_url(connection, endpoint)
     try:
         made = store(
             name, client_options=_client(endpoint.startswith("http://")), retry_config=_retries(), **settings
@@ -139,11 +140,6 @@ def _gcs_credentials(connection: Connection) -> dict[str, Any]:
     if key := field("keyfile_dict"):
         return {"service_account_key": key if isinstance(key, str) else json.dumps(key)}
     return {"service_account": str(path)} if (path := field("key_path")) else {}
-
-
-def _url(connection: Connection) -> str:
-    host, port = connection.host, f":{connection.port}" if connection.port else ""
-    return f"{host if '://' in host else f'https://{host}'}{port}" if host else ""
 
 
 def _client(allow_http: bool) -> ClientConfig:

@@ -9,6 +9,7 @@ from ibm_botocore.config import Config
 from ibm_botocore.handlers import add_expect_header
 
 from paylog.errors import ConfigurationError
+from paylog.transport import checked_url
 
 if TYPE_CHECKING:
     from paylog.connections import Connection
@@ -27,7 +28,7 @@ def cos_client(connection: Connection) -> Any:
     client = session.client(
         "s3",
         region_name=_region(connection),
-        endpoint_url=_endpoint(connection),
+        endpoint_url=endpoint(connection),
         config=_config("oauth" if "ibm_api_key_id" in credentials else "s3v4", connection.extra),
         **credentials,
     )
@@ -57,7 +58,7 @@ def _credentials(connection: Connection) -> dict[str, str]:
 
 def auth_endpoint(connection: Connection) -> str:
     """Where IAM tokens come from."""
-    return str(connection.extra.get("auth_endpoint") or IAM_ENDPOINT)
+    return checked_url(connection, str(connection.extra.get("auth_endpoint") or IAM_ENDPOINT))
 
 
 def _region(connection: Connection) -> str:
@@ -65,12 +66,13 @@ def _region(connection: Connection) -> str:
     return str(extra.get("region") or extra.get("region_name") or "us-east-1")
 
 
-def _endpoint(connection: Connection) -> str:
-    if endpoint := connection.extra.get("endpoint_url"):
-        return str(endpoint)
+def endpoint(connection: Connection) -> str:
+    """Where the store is. Raises ``ConfigurationError`` when the connection names no endpoint."""
+    if url := connection.extra.get("endpoint_url"):
+        return checked_url(connection, str(url))
     if host := connection.host:
         port = f":{connection.port}" if connection.port else ""
-        return f"{host}{port}" if "://" in host else f"https://{host}{port}"
+        return checked_url(connection, f"{host}{port}" if "://" in host else f"https://{host}{port}")
     raise ConfigurationError(
         f"connection {connection.conn_id!r} has no endpoint: set extra endpoint_url, e.g. "
         "https://s3.eu-de.cloud-object-storage.appdomain.cloud (the bucket's page in IBM Cloud names it)"

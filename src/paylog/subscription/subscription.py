@@ -16,6 +16,7 @@ from paylog.subscription.logs import Logs, TimestampSource
 from paylog.subscription.monitors import Fairness, Monitor, Requirement, unknown_in_fairness
 from paylog.subscription.names import ConnectionId, SchemaName, SubscriptionId, Text
 from paylog.subscription.quantities import Size
+from paylog.subscription.retention import Retention, too_short
 from paylog.subscription.schedule import Schedule
 from paylog.subscription.section import Problem, Section
 from paylog.subscription.service_provider import ServiceProvider
@@ -66,6 +67,14 @@ class DataMartTarget(Section):
     schema_name: SchemaName = Field(
         alias="schema", description="Schema in the database. Created if absent, never dropped."
     )
+    owner_connection: ConnectionId | None = Field(
+        default=None,
+        description="Id of the connection whose role owns the tables: it creates, migrates and drops them. "
+        "Left out: connection does.",
+    )
+    read_connection: ConnectionId | None = Field(
+        default=None, description="Id of the connection of those who only read. Left out: connection."
+    )
 
 
 class BatchLimits(Section):
@@ -101,6 +110,9 @@ class Subscription(Section):
         alias="model_schema", description="What the model takes and gives: fields, types, modeling roles."
     )
     data_mart: DataMartTarget = Field(description="Where the payload records go.")
+    retention: Retention | None = Field(
+        default=None, description="What maintenance removes, and when. Left out: nothing is ever removed."
+    )
     deliver: Delivery | None = Field(
         default=None, description="Watson OpenScale service that each batch is posted to after it was loaded."
     )
@@ -152,6 +164,7 @@ class Subscription(Section):
         if provider == bentoml and from_record and of_logs("timezone") is None:
             message = f"{bentoml} writes local times without a zone; say the serving container's, mostly UTC"
             yield Problem(("logs", "timezone"), message)
+        yield from too_short(data)
         yield from without_training_data(data)
         yield from unknown_columns(data)
         yield from unknown_in_fairness(data)

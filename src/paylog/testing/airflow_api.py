@@ -18,6 +18,9 @@ FINISHED = frozenset({"success", "failed"})
 class AirflowApi:
     """A logged-in client of one Airflow."""
 
+    unreachable = httpx.TransportError
+    """What its calls raise while the API server does not answer."""
+
     def __init__(self, url: str, user: str, password: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=30.0)
         self._user = user

@@ -43,7 +43,7 @@ class AirflowProcesses:
         self.logs = home / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self.credentials = _generated_secrets(home)
-        self._environment = {**_inherited(), **self._settings(database, dags), **environment}
+        self._environment = {**inherited(), **self._settings(database, dags), **environment}
         self._record = ProcessRecord(home / "processes.json")
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -145,7 +145,7 @@ class AirflowProcesses:
         }
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """This process's environment without another Airflow's settings, and with bytecode caching."""
     unwanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}

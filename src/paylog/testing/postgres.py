@@ -139,6 +139,10 @@ class EmbeddedPostgres:
         """Drop a database and cut whoever is connected to it."""
         self._client("dropdb", "--force", "--if-exists", "--", name)
 
+    def execute(self, statement: str, database: str = SUPERUSER) -> None:
+        """Run one statement as superuser; it is not shown when it fails, for it may hold a password."""
+        self._client("psql", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database, statement=statement)
+
     def _prepare_folders(self) -> None:
         for folder in (self.data_dir, self.socket_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,22 +184,24 @@ class EmbeddedPostgres:
     def _control(self, action: str, *arguments: str) -> None:
         self._run("pg_ctl", action, "-w", "-t", "60", "-D", str(self.data_dir), *arguments)
 
-    def _client(self, command: str, *arguments: str) -> None:
+    def _client(self, command: str, *arguments: str, statement: str = "") -> None:
         where = ["-h", str(self.socket_dir), "-U", SUPERUSER]
-        self._run(command, *where, *(["-p", str(self.port)] if self.port else []), *arguments)
+        port = ["-p", str(self.port)] if self.port else []
+        self._run(command, *where, *port, *arguments, statement=statement)
 
-    def _run(self, command: str, *arguments: str) -> None:
-        _run_as_server(
-            [str(self._bin / command), *arguments], f"Embedded PostgreSQL in {self.data_dir}", self.log_file
-        )
+    def _run(self, command: str, *arguments: str, statement: str = "") -> None:
+        what = f"Embedded PostgreSQL in {self.data_dir}"
+        _run_as_server([str(self._bin / command), *arguments], what, self.log_file, statement)
 
 
-def _run_as_server(command: Sequence[str], what: str, log_file: Path) -> None:
+def _run_as_server(command: Sequence[str], what: str, log_file: Path, statement: str) -> None:
     # A file, not a pipe: the postmaster inherits the output and would keep a pipe open for ever.
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as given:
+        given.write(statement)
+        given.seek(0)
         result = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that cuts, delays, throttles or refuses: what networks do."""
+"""A TCP proxy that cuts, delays, throttles or refuses: what networks do."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class TcpProxy:
     :param bytes_per_second: to the client, for each connection; None is as fast as it goes.
     :param watch: sees each piece before it is passed on, and whether a client sent it; raising
         ``ConnectionError`` resets the connection in its place.
+    :param listen: where; port 0 takes a free one.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class TcpProxy:
         latency: float = 0.0,
         bytes_per_second: float | None = None,
         watch: Callable[[bytes, bool], None] | None = None,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self.upstream = upstream
         self.latency = latency
@@ -43,7 +45,7 @@ class TcpProxy:
         self._refusing = False
         self._cut_after: int | None = None
         self._cuts_left = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(listen)
         self.host, self.port = self._listener.getsockname()[:2]
         threading.Thread(target=self._accept, name=f"tcp-proxy-{self.port}", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Worker processes: each loads one planned batch and can be killed at any moment."""
+"""Worker processes: each does one task of a run and can be killed at any moment."""
 
 from __future__ import annotations
 
@@ -7,22 +7,42 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
+from typing import Protocol
 
-from exactly_once.runs import ingest_with_retries
 from paylog.connections import Connection, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.runs import ingest_with_retries
 
 # A server that has the libraries loaded and forks each worker: dozens of workers start in no time.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["paylog.decode", "paylog.data_mart", "paylog.pipeline"])
+_LOADED = (
+    "paylog.decode",
+    "paylog.data_mart",
+    "paylog.pipeline",
+    "paylog.storage.cos_client",
+    "alembic.command",
+)
+_PROCESSES.set_forkserver_preload(list(_LOADED))
+
+
+class Job(Protocol):
+    """What a worker does; it is sent to its process."""
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        """All that it may resolve."""
+
+    def run(self) -> object:
+        """Do it; the result is sent back, or the error's type and text."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One batch of one run, and what a worker needs to load it.
+    """Load one batch of one run, and what a worker needs to load it.
 
     :param flush_rows: rows that are written at a time; small, so that a batch has many COPYs.
     """
@@ -34,11 +54,17 @@ class Task:
     flush_rows: int = 250
     tries: int = 1
 
+    def run(self) -> Receipt:
+        from paylog.data_mart import load
+
+        load.BUFFER_ROWS = self.flush_rows
+        return ingest_with_retries(self.subscription, self.run_id, self.batch_id, self.tries)
+
 
 class Worker:
-    """A process that loads one batch."""
+    """A process that does one job."""
 
-    def __init__(self, task: Task, barrier: Barrier | None = None) -> None:
+    def __init__(self, task: Job, barrier: Barrier | None = None) -> None:
         ours, theirs = _PROCESSES.Pipe()
         given = (task, theirs, barrier)
         self._pipe = ours
@@ -57,16 +83,17 @@ class Worker:
         self._process.join(seconds)
         return self._process.exitcode is not None
 
-    def outcome(self, seconds: float = 60) -> Receipt | str | None:
-        """The receipt, what went wrong, or None when the worker was killed."""
+    def outcome(self, seconds: float = 60) -> object:
+        """The result, such as the receipt of a batch; what went wrong, or None when it was killed."""
         self._process.join(seconds)
         assert self._process.exitcode is not None, "the worker hangs"
         try:
-            outcome: Receipt | str | None = self._pipe.recv() if self._pipe.poll() else None
+            outcome = self._pipe.recv() if self._pipe.poll() else None
         except EOFError:
             outcome = None
         self._pipe.close()
-        assert outcome is not None or self.killed, "the worker died without a word"
+        code = self._process.exitcode
+        assert outcome is not None or self.killed, f"the worker ended with code {code} without a word"
         return outcome
 
     @property
@@ -74,19 +101,22 @@ class Worker:
         return self._process.exitcode == -signal.SIGKILL
 
 
+def start_server(*modules: str) -> None:
+    """Start what forks the workers, in the environment that they shall have, with more modules loaded."""
+    _PROCESSES.set_forkserver_preload([*_LOADED, *modules])
+    forkserver.ensure_running()
+
+
 def barrier(parties: int) -> Barrier:
     """A barrier for workers."""
     return _PROCESSES.Barrier(parties)
 
 
-def _work(task: Task, pipe: Pipe, barrier: Barrier | None) -> None:
-    from paylog.data_mart import load
-
-    load.BUFFER_ROWS = task.flush_rows
+def _work(task: Job, pipe: Pipe, barrier: Barrier | None) -> None:
     use_resolver(dict(task.connections).__getitem__)
     if barrier is not None:
         barrier.wait(30)
     try:
-        pipe.send(ingest_with_retries(task.subscription, task.run_id, task.batch_id, task.tries))
+        pipe.send(task.run())
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")

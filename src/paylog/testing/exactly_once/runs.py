@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import count
 
-from exactly_once.served_model import DAY
 from paylog import pipeline
 from paylog.errors import RetriableError
 from paylog.layout import Window
 from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
+from paylog.testing.exactly_once.served_model import DAY
 
 _numbers = count(1)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from exactly_once.books import Rows, ask, assert_balanced
-from exactly_once.served_model import DAY, subscription_of
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS, CollectorLog
+from paylog.testing.exactly_once.books import Rows, ask, assert_balanced
+from paylog.testing.exactly_once.served_model import DAY, subscription_of
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.scoring_logs import Defect
 
