@@ -89,7 +89,7 @@ class ObjectIngest:
 
     def _ingest(self, item: CaptureObject, opened: _Open, after: LiveEntry | None, *, grows: bool) -> None:
         complete = item.last_modified < datetime.now(UTC) - self._decoder.logs.lookback
-        if after and after.version == item.version and not complete:
+        if after and after.version == item.version and not (complete and after.state == "partial"):
             self._load.already_loaded += 1
             return
         with self._load.object(item, after) as target:

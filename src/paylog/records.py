@@ -22,6 +22,7 @@ class CaptureObject:
     :param uri: whole address, ``cos://bucket/key`` or ``file:///folder/key``; the ledger's key.
     :param version: changes whenever the content does (ETag; local: mtime in ns and size).
     :param size: bytes as stored, before decompression.
+    :param replaces: ledger entry that this takes the place of, even when the version is still the same.
     """
 
     uri: str
@@ -29,6 +30,7 @@ class CaptureObject:
     version: str
     size: int
     last_modified: datetime
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

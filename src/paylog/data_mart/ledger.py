@@ -59,8 +59,9 @@ class LiveEntry:
     max_scoring_timestamp: datetime | None
     extent: Extent | None = None
 
-    def holds(self, version: str) -> bool:
-        return self.state == "loaded" and self.version == version
+    def holds(self, item: CaptureObject) -> bool:
+        """Whether nothing is left to do for ``item`` as it was planned."""
+        return self.state == "loaded" and self.version == item.version and self.object_id != item.replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
     """Make this transaction the only one that loads ``item``: its new object id.
 
     Waits for another transaction that is loading it. Without a new id, the entry that is there: one
-    that holds this version, or one that is locked and must be superseded first.
+    that holds what was planned, or one that is locked and must be superseded first.
     """
     while True:
         statement = insert(objects).values(
@@ -113,7 +114,7 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
 def _live_entry(connection: Connection, subscription_id: str, item: CaptureObject) -> LiveEntry | None:
     query = _entries(subscription_id, item.uri).where(text(_HEAD))
     row = connection.execute(query).one_or_none()
-    if row is not None and not _entry(row).holds(item.version):
+    if row is not None and not _entry(row).holds(item):
         row = connection.execute(query.with_for_update()).one_or_none()
     return None if row is None else _entry(row)
 

@@ -116,8 +116,9 @@ class Load:
     def part(self, item: CaptureObject) -> LiveEntry | None:
         """What is loaded of an object that grows, as far as it may be read on from there."""
         entry = ledger.head(self._connection, self._name.subscription_id, item.uri)
-        readable = entry is not None and entry.extent is not None and entry.state in ("loaded", "partial")
-        return entry if readable else None
+        if entry is None or entry.extent is None or entry.object_id == item.replaces:
+            return None
+        return entry if entry.state in ("loaded", "partial") else None
 
     def freed(self) -> list[Freed]:
         """Halves of objects that stand, whose other halves went with an older version of an object here.
@@ -190,7 +191,7 @@ class Load:
     def _open(self, item: CaptureObject) -> ObjectLoad | None:
         claimed = ledger.claim(self._connection, self._claimant, item)
         if isinstance(claimed, LiveEntry):
-            return None if claimed.holds(item.version) else self._open_new_version(item)
+            return None if claimed.holds(item) else self._open_new_version(item)
         return self._target(item, claimed)
 
     def _target(self, item: CaptureObject, object_id: int) -> ObjectLoad:
