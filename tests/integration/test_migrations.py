@@ -87,7 +87,7 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
                           "DROP TABLE {0}.paylog_payload_finding, {0}.paylog_training_check, "
                           "{0}.paylog_training_profile",
                           "DROP TABLE {0}.paylog_data_mart, {0}.paylog_service_binding, {0}.paylog_asset, "
-                          "{0}.paylog_delivery",
+                          "{0}.paylog_delivery, {0}.paylog_alert",
                           "DROP TABLE {0}.paylog_pending, {0}.paylog_partner",
                           "DROP INDEX {}.paylog_object_grown_index",
                           "ALTER TABLE {}.paylog_receipt DROP settled",

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
-HEAD = "0006"
+HEAD = "0008"
 VERSION_TABLE = "paylog_alembic_version"
 
 metadata = MetaData(
@@ -334,4 +334,28 @@ deliveries = Table(
     CheckConstraint("state IN ('posting', 'accepted', 'confirmed', 'failed')", name="state"),
     CheckConstraint("state IN ('posting', 'accepted') OR rows = confirmed + failed", name="conservation"),
     Index(None, "subscription_id", "receipt_id"),
+)
+
+# Revision 0008: at most one open alert for each cause of a subscription. Told: when its owners were told.
+alerts = Table(
+    "paylog_alert",
+    metadata,
+    Column("alert_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    _name("cause"),
+    _name("summary"),
+    Column("details", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("times", BigInteger, nullable=False, server_default=text("1")),
+    _time("opened_at", nullable=False, default="now()"),
+    _time("last_seen_at", nullable=False, default="now()"),
+    _time("resolved_at"),
+    *(_time(f"told_{notice}_at") for notice in ("opened", "reminder", "resolved")),
+    Index(
+        "paylog_alert_open_index",
+        "subscription_id",
+        "cause",
+        unique=True,
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index(None, "subscription_id", "alert_id"),
 )

@@ -22,6 +22,7 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.alert_log import AlertLog
 from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback_store import FeedbackStore
@@ -60,6 +61,7 @@ class DataMart:
     def __init__(self, connection: Connection, schema: str) -> None:
         self._sessions = Sessions(connection, schema)
         self.schema = schema
+        self.alerts = AlertLog(self._sessions)
         self.delivery = DeliveryLog(self._sessions)
         self.feedback = FeedbackStore(self._sessions)
         self.payload = PayloadReader(self._sessions)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StrictInt
 
+from paylog.subscription.alerts import Alerts
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.delivery import Delivery
 from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
@@ -117,6 +118,7 @@ class Subscription(Section):
     )
     fairness: Fairness | None = Field(default=None, description="What the fairness monitor compares.")
     monitors: tuple[Monitor, ...] = Field(default=(), description="Monitors that this subscription wants.")
+    alerts: Alerts | None = Field(default=None, description="Whom to tell when something is wrong.")
     require: tuple[Requirement, ...] = Field(
         default=(),
         description="What must be in order before payload records are loaded: [training_data] blocks "
