@@ -104,12 +104,18 @@ def rows_by_reason(connection: Connection, subscription_id: str) -> dict[Reason,
 
 
 def read(
-    connection: Connection, subscription_id: str, reason: Reason | None, limit: int
+    connection: Connection,
+    subscription_id: str,
+    reason: Reason | None,
+    limit: int,
+    before: int | None = None,
 ) -> list[QuarantinedRecord]:
-    """The newest records, without their raw bytes."""
+    """The newest records, older than record ``before``, without their raw bytes."""
     query = _SELECT.add_columns(null().label("raw")).where(quarantine.c.subscription_id == subscription_id)
     if reason is not None:
         query = query.where(quarantine.c.reason == reason.value)
+    if before is not None:
+        query = query.where(quarantine.c.quarantine_id < before)
     rows = connection.execute(query.order_by(quarantine.c.quarantine_id.desc()).limit(limit))
     return [_record(row) for row in rows]
 
