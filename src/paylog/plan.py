@@ -72,13 +72,16 @@ def searched_window(subscription: Subscription, window: Window) -> Window:
 
 def listed(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
     """Objects of the window and of the lookback before it, each once."""
-    logs = subscription.logs
+    return found_in(storage, subscription, searched_window(subscription, window))
+
+
+def found_in(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
+    """Objects of the window, each once. Those that no folder gives a time are of every window."""
+    variant, skips = subscription.logs.variant, engine(subscription).skips
     layout = Layout(subscription.layout)
-    searched = searched_window(subscription, window)
-    skips = engine(subscription).skips
-    for prefix in layout.prefixes(searched):
+    for prefix in layout.prefixes(window):
         for item in _alive(storage, storage.list(prefix)):
-            if layout.covers(item.key, searched) and _is_of_variant(item, logs.variant) and not skips(item):
+            if layout.covers(item.key, window) and _is_of_variant(item, variant) and not skips(item):
                 yield item
 
 
