@@ -20,7 +20,17 @@ from paylog.connections import resolve
 from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
 from paylog.object_ingest import ObjectIngest, Progress
-from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
+from paylog.plan import (
+    MAX_BATCHES,
+    Batch,
+    Order,
+    Plan,
+    Reprocess,
+    listed,
+    make_plan,
+    searched_window,
+    to_read_again,
+)
 from paylog.records import Receipt
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
@@ -71,18 +81,31 @@ def plan(
     batch_bytes: int | None = None,
     max_batches: int = MAX_BATCHES,
     workers: int = 1,
+    reprocess: Reprocess = Reprocess.NEW,
+    order: Order = Order.OLDEST,
+    run_id: str | None = None,
 ) -> Plan:
     """What a run over ``window`` has to load. Reads no data and changes nothing.
 
     :param workers: processes among which the batches shall divide evenly.
+    :param run_id: of the run, if it was begun: what it has loaded itself is not read again.
     """
     storage = open_storage(subscription)
     found = list(listed(storage, subscription, window))
     loaded: Mapping[str, str] = {}
+    stale: Mapping[str, str] = {}
+    replaced: Mapping[str, int] = {}
     with open_data_mart(subscription) as data_mart:
         if data_mart.is_set_up():
-            found += to_read_again(storage, data_mart.stale_objects(subscription.id), found)
-            loaded = data_mart.ledger(subscription.id, [item.uri for item in found])
+            stale = data_mart.stale_objects(subscription.id)
+            found += to_read_again(storage, stale, found)
+            uris = [item.uri for item in found]
+            loaded = data_mart.ledger(subscription.id, uris)
+            if reprocess is not Reprocess.NEW:
+                some = reprocess is Reprocess.REJECTED
+                replaced = data_mart.backfills.replaceable(
+                    subscription.id, uris, rejected_only=some, not_of_run=run_id
+                )
     return make_plan(
         subscription,
         window,
@@ -91,6 +114,9 @@ def plan(
         batch_bytes=batch_bytes or subscription.batch.bytes,
         max_batches=max_batches,
         workers=workers,
+        unfinished=stale,
+        replaced=replaced,
+        order=order,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from itertools import accumulate, groupby
 from operator import itemgetter
 
@@ -21,6 +22,24 @@ MAX_OBJECTS = 5000
 # Less is not worth a second worker.
 SMALLEST_SHARE = 4_000_000
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+class Reprocess(StrEnum):
+    """What of a window a run loads: each takes in the ones before it."""
+
+    NEW = "new"
+    """Objects, and versions of them, that are not loaded."""
+    REJECTED = "rejected"
+    """Objects of which records are in quarantine, again."""
+    EVERYTHING = "everything"
+    """Every object of the window, again."""
+
+
+class Order(StrEnum):
+    """Which end of a window is loaded first."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +61,8 @@ class Plan:
 
     :param too_young: objects that ``logs.settle`` leaves for the next run.
     :param changed: objects that are loaded in an older version.
+    :param growing: objects that the engine appends to, of which a part is loaded.
+    :param again: objects that are read again although they did not change.
     :param late: objects older than the window, found by ``logs.lookback``.
     """
 
@@ -51,7 +72,14 @@ class Plan:
     already_loaded: int = 0
     too_young: int = 0
     changed: int = 0
+    growing: int = 0
+    again: int = 0
     late: int = 0
+
+    @property
+    def new(self) -> int:
+        """Objects of which nothing is loaded."""
+        return self.objects - self.changed - self.growing - self.again
 
     @property
     def objects(self) -> int:
@@ -125,30 +153,58 @@ def make_plan(
     batch_bytes: int,
     max_batches: int,
     workers: int = 1,
+    unfinished: Collection[str] = (),
+    replaced: Mapping[str, int] | None = None,
+    order: Order = Order.OLDEST,
 ) -> Plan:
     """Subtract the ledger (``loaded``: URI → version) and cut what is left into batches.
 
     :param workers: among which the batches shall divide evenly.
+    :param unfinished: URIs of objects that are loaded, but must be read again or on.
+    :param replaced: ledger entries by URI that the window's objects take the place of, changed or not.
     """
-    youngest = datetime.now(UTC) - subscription.logs.settle
     layout = Layout(subscription.layout)
-    new, young, changed, late = [], 0, 0, 0
+    sorted_out = _Sorting(subscription, layout, window)
     for item in found:
-        if loaded.get(item.uri) == item.version:
-            continue
-        if item.last_modified > youngest:
-            young += 1
-            continue
-        changed += item.uri in loaded
-        late += not layout.covers(item.key, window)
-        new.append(item)
+        sorted_out.add(item, loaded.get(item.uri), item.uri in unfinished, (replaced or {}).get(item.uri))
+    new = sorted_out.to_load
     # By time first: both halves of a pair, in two folders, tend to be in one batch.
     new.sort(key=lambda item: (layout.time_of(item.key) or _NO_TIME, item.uri))
     cut = _cut(new, batch_bytes, max_batches, layout)
     parts = _shared(new, cut, workers, max_batches, layout)
+    if order is Order.NEWEST:
+        parts.reverse()
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
-    already = len(found) - len(new) - young
-    return Plan(subscription.id, window, batches, already, young, changed, late)
+    return Plan(subscription.id, window, batches, **sorted_out.counts)
+
+
+class _Sorting:
+    """Which of the objects found are to be loaded, and how many there are of each kind."""
+
+    def __init__(self, subscription: Subscription, layout: Layout, window: Window) -> None:
+        self.to_load: list[CaptureObject] = []
+        self.counts = dict.fromkeys(("already_loaded", "too_young", "changed", "growing", "again", "late"), 0)
+        self._youngest = datetime.now(UTC) - subscription.logs.settle
+        self._engine = engine(subscription)
+        self._layout = layout
+        self._window = window
+
+    def add(self, item: CaptureObject, version: str | None, unfinished: bool, entry: int | None) -> None:
+        """Take an object, whose ``version`` is loaded; and the ledger entry that it shall replace."""
+        in_window = self._layout.covers(item.key, self._window)
+        same = version == item.version
+        if same and not (entry and in_window):
+            self.counts["already_loaded"] += 1
+        elif item.last_modified > self._youngest:
+            self.counts["too_young"] += 1
+        else:
+            known = version is not None or unfinished
+            if known:
+                appended = not same and self._engine.appends(item)
+                kind = "growing" if appended else "changed" if version and not same else "again"
+                self.counts[kind] += 1
+            self.counts["late"] += not in_window
+            self.to_load.append(replace(item, replaces=entry) if entry and in_window else item)
 
 
 def _cut(
