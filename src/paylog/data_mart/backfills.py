@@ -100,12 +100,8 @@ class Backfills:
         """Runs of the last two days that have batches left to load, the newest first."""
         with self._sessions.transaction(f"read the plans of {subscription_id!r}") as connection:
             recent = batches.c.planned_at > func.now() - _REMEMBERED
-            found = [
-                state
-                for state in _states(connection, subscription_id, recent)
-                if state.committed + state.refused < state.batches
-            ]
-        return found
+            states = list(_states(connection, subscription_id, recent))
+        return [state for state in states if state.committed + state.refused < state.batches]
 
     def resumable(
         self, subscription_id: str, prefix: str, window: tuple[datetime, datetime], schema_version: str
@@ -139,7 +135,7 @@ def _entries(
     o = objects.c
     query = select(o.uri, o.object_id).where(
         o.subscription_id == subscription_id,
-        o.state.not_in(("superseded", "grown")),
+        o.state.in_(("loaded", "partial", "stale")),
         o.uri == any_(cast(uris, ARRAY(Text))),
     )
     if not_of_run is not None:

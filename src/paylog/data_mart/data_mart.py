@@ -23,10 +23,12 @@ from paylog.data_mart import (
     watermark,
 )
 from paylog.data_mart.alert_log import AlertLog
+from paylog.data_mart.backfills import Backfills
 from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback_store import FeedbackStore
 from paylog.data_mart.load import BatchName, Load
+from paylog.data_mart.overview import Overview
 from paylog.data_mart.payload_reader import PayloadReader
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
@@ -56,14 +58,17 @@ class DataMart:
 
     :param connection: of type ``postgres``; its extras hold TLS and other libpq options.
     :param schema: created by ``setup`` if absent; never dropped.
+    :param read_only: for looking only; the server refuses every change.
     """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
-        self._sessions = Sessions(connection, schema)
+    def __init__(self, connection: Connection, schema: str, *, read_only: bool = False) -> None:
+        self._sessions = Sessions(connection, schema, read_only=read_only)
         self.schema = schema
         self.alerts = AlertLog(self._sessions)
+        self.backfills = Backfills(self._sessions)
         self.delivery = DeliveryLog(self._sessions)
         self.feedback = FeedbackStore(self._sessions)
+        self.overview = Overview(self._sessions)
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
         self.training = TrainingRecords(self._sessions)
