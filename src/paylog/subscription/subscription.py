@@ -67,6 +67,11 @@ class DataMartTarget(Section):
     schema_name: SchemaName = Field(
         alias="schema", description="Schema in the database. Created if absent, never dropped."
     )
+    read_connection: ConnectionId | None = Field(
+        default=None,
+        description="Id of a connection with a role that may only read: paylog's page in Airflow uses it. "
+        "Left out: connection, in read-only sessions.",
+    )
 
 
 class BatchLimits(Section):
