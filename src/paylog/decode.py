@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import pyarrow as pa
 
@@ -67,18 +68,21 @@ class Decoder:
         self._columns: RegularColumns | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
-    def blocks(self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0) -> Iterator[Block]:
+    def blocks(
+        self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0, parts: int | None = None
+    ) -> Iterator[Block]:
         """Blocks that account for every record of the object, in bounded memory.
 
         :param chunks: the stored bytes, compressed or not.
         :param first: position of the first record in them, if they are not the whole object.
+        :param parts: only so many of the reader's blocks, to look at a beginning.
         :raises DecompressionLimitExceeded: the object is larger than ``logs.max_object_bytes``.
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
         # The version of an object that grows changes, the identity of its records does not.
         known = replace(item, version="") if self.engine.appends(item) else item
         place = Place(known, self.engine.variant(item))
-        for block in self._blocks(stream, item, place, first):
+        for block in self._blocks(stream, item, place, first, parts):
             yield self._with_halves(block, item, place.variant) if block.halves else block
 
     def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
@@ -86,10 +90,10 @@ class Decoder:
         return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
 
     def _blocks(
-        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int
+        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int, parts: int | None
     ) -> Iterator[Block]:
         leftover = _Leftover()
-        for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
+        for part in islice(self.engine.reader(item)(stream, self.logs.max_record_bytes), parts):
             if isinstance(part, Reject):
                 yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue

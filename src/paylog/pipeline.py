@@ -20,18 +20,9 @@ from paylog.connections import resolve
 from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
 from paylog.object_ingest import ObjectIngest, Progress
-from paylog.plan import (
-    MAX_BATCHES,
-    Batch,
-    Order,
-    Plan,
-    Reprocess,
-    listed,
-    make_plan,
-    searched_window,
-    to_read_again,
-)
+from paylog.plan import MAX_BATCHES, Batch, Plan, listed, make_plan, searched_window, to_read_again
 from paylog.records import Receipt
+from paylog.reprocess import Order, Reprocess
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
 from paylog.storage.payloads import Payloads

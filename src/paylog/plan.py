@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import accumulate, groupby
 from operator import itemgetter
 
@@ -13,6 +12,7 @@ from paylog.engines import engine
 from paylog.errors import ObjectNotFound
 from paylog.layout import Layout, Window
 from paylog.records import CaptureObject
+from paylog.reprocess import Order
 from paylog.storage import Storage
 from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
@@ -22,24 +22,6 @@ MAX_OBJECTS = 5000
 # Less is not worth a second worker.
 SMALLEST_SHARE = 4_000_000
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
-
-
-class Reprocess(StrEnum):
-    """What of a window a run loads: each takes in the ones before it."""
-
-    NEW = "new"
-    """Objects, and versions of them, that are not loaded."""
-    REJECTED = "rejected"
-    """Objects of which records are in quarantine, again."""
-    EVERYTHING = "everything"
-    """Every object of the window, again."""
-
-
-class Order(StrEnum):
-    """Which end of a window is loaded first."""
-
-    OLDEST = "oldest"
-    NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from exactly_once.books import already_loaded, ask, books
 from exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from exactly_once.runs import clean_run, plan, run, run_until_done
 from exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, credit, credit_log, hours
+
 from paylog import pipeline
 from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
-from paylog.plan import Order, Reprocess
+from paylog.reprocess import Order, Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.scoring_logs import Defect

@@ -8,8 +8,8 @@ from exactly_once.served_model import DAY
 from paylog import pipeline
 from paylog.errors import RetriableError
 from paylog.layout import Window
-from paylog.plan import Reprocess
 from paylog.records import Receipt
+from paylog.reprocess import Reprocess
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
 
