@@ -118,6 +118,7 @@ class Receipt:
     :param seconds: wall-clock time of the transaction.
     :param settled: halves that stopped waiting with this batch: paired (their rows are counted as read
         and loaded), given up (as read and rejected), or gone with their object's old version.
+    :param replayed: rows that an earlier receipt counted as rejected, and that this one counts as read again.
     """
 
     receipt_id: int
@@ -133,3 +134,4 @@ class Receipt:
     seconds: float = 0.0
     state: str = "committed"
     settled: int = 0
+    replayed: int = 0

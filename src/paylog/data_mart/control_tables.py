@@ -48,6 +48,8 @@ def _name(name: str, *, nullable: bool = False) -> Column[str]:
     return Column(name, Text, nullable=nullable)
 
 
+# States of ledger entries that hold no rows any more.
+GONE = ("superseded", "retracted")
 COUNT_NAMES = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 
 
@@ -86,7 +88,8 @@ receipts = Table(
     _name("schema_version"),
     _time("finished_at", nullable=False, default="now()"),
     *_counts("settled"),  # revision 0004: halves that left paylog_pending with this batch
-    CheckConstraint("state IN ('committed', 'over_budget', 'refused')", name="state"),
+    *_counts("replayed"),  # revision 0007: rows that were in quarantine before, counted as read again
+    CheckConstraint("state IN ('committed', 'over_budget', 'refused', 'retracted')", name="state"),
     CheckConstraint(
         "state <> 'committed' OR read = loaded + duplicate + rejected + filtered + pending",
         name="conservation",
@@ -97,6 +100,8 @@ receipts = Table(
 # One entry per version of an object, or per part of one that grows; at most one is at the head (not
 # superseded, not grown: followed by another part). A stale object holds its rows but must be read again:
 # a row that it counted as duplicate went away with another object. A partial one ends in an unread line.
+# A replayed one, beside the head, holds records of the object's quarantine that were loaded later (or halves
+# of it that were wanted again). A retracted one is gone, as a superseded one is, but nothing took its place.
 objects = Table(
     "paylog_object",
     metadata,
@@ -121,25 +126,29 @@ objects = Table(
     _time("superseded_at"),
     _time("freed_from"),
     _time("freed_until"),
-    # Revision 0004. Freed: rows and rejects that are gone because their other half's object was replaced.
+    # Revision 0004. Freed: rows and rejects that are gone because their other half's object was replaced;
+    # of a replayed entry also the rejects that stay with the entry that they are of.
     *_counts("pending", "freed", "freed_rejects"),
     Column("end_byte", BigInteger),
     Column("end_position", BigInteger),
     Column("end_digest", LargeBinary),
-    CheckConstraint("state IN ('loaded', 'partial', 'grown', 'stale', 'superseded')", name="state"),
+    CheckConstraint(
+        "state IN ('loaded', 'partial', 'grown', 'stale', 'superseded', 'replayed', 'retracted')",
+        name="state",
+    ),
     Index(
         "paylog_object_live_index",
         "subscription_id",
         "uri",
         unique=True,
-        postgresql_where=text("state NOT IN ('superseded', 'grown')"),
+        postgresql_where=text("state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"),
     ),
     Index(None, "receipt_id"),
     Index(
         "paylog_object_grown_index",
         "subscription_id",
         "uri",
-        postgresql_where=text("state = 'grown'"),
+        postgresql_where=text("state IN ('grown', 'replayed')"),
     ),
     Index(
         "paylog_object_freed_index",
@@ -166,6 +175,18 @@ quarantine = Table(
     # Revision 0004: the other half of a pair that was rejected.
     Column("partner_id", BigInteger),
     Column("partner_position", BigInteger),
+    # Revision 0007. What became of the record in a replay, the receipt of which closed it; while it is open,
+    # ``reason`` is the last replay's and ``first_reason`` what it was before any.
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("closed_by", BigInteger),
+    _time("closed_at"),
+    _name("first_reason", nullable=True),
+    Column("replays", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint(
+        "state IN ('open', 'loaded', 'duplicate', 'rejected', 'filtered', 'pending')", name="state"
+    ),
+    CheckConstraint("(state = 'open') = (closed_by IS NULL)", name="closed"),
+    Index("paylog_quarantine_closed_by_index", "closed_by", postgresql_where=text("closed_by IS NOT NULL")),
     Index(None, "subscription_id", "reason"),
     Index(None, "object_id"),
     Index("paylog_quarantine_partner_index", "partner_id", postgresql_where=text("partner_id IS NOT NULL")),
@@ -185,7 +206,7 @@ batches = Table(
     Column("state", Text, nullable=False, server_default=text("'planned'")),
     _time("planned_at", nullable=False, default="now()"),
     PrimaryKeyConstraint("subscription_id", "run_id", "batch_id"),
-    CheckConstraint("state IN ('planned', 'committed', 'over_budget', 'refused')", name="state"),
+    CheckConstraint("state IN ('planned', 'committed', 'over_budget', 'refused', 'retracted')", name="state"),
 )
 
 watermarks = Table(
@@ -197,6 +218,9 @@ watermarks = Table(
     _time("complete_through", nullable=False),
     Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
     _time("updated_at", nullable=False, default="now()"),
+    # Revision 0007: the last move, and the run that made it.
+    _time("moved_from"),
+    _name("moved_by", nullable=True),
 )
 
 # Revision 0003. A profile is kept once for each content of the training data, a check for each time.
@@ -331,9 +355,26 @@ deliveries = Table(
     Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     _time("created_at", nullable=False, default="now()"),
     _time("updated_at", nullable=False, default="now()"),
+    *_counts("retracted"),  # revision 0007: rows that the data mart no longer holds, the service may
     CheckConstraint("state IN ('posting', 'accepted', 'confirmed', 'failed')", name="state"),
     CheckConstraint("state IN ('posting', 'accepted') OR rows = confirmed + failed", name="conservation"),
     Index(None, "subscription_id", "receipt_id"),
+)
+
+# Revision 0007: who took back what, and why. Counts, never rows.
+audits = Table(
+    "paylog_audit",
+    metadata,
+    Column("audit_id", BigInteger, Identity(), primary_key=True),
+    _name("subscription_id"),
+    _name("action"),
+    _name("actor"),
+    _name("reason"),
+    Column("selection", JSONB, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    Column("receipt_id", BigInteger, nullable=False),
+    _time("created_at", nullable=False, default="now()"),
+    Index(None, "subscription_id", "audit_id"),
 )
 
 # Revision 0008: at most one open alert for each cause of a subscription. Told: when its owners were told.

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, column, func, select, ta
 from sqlalchemy import types as sql
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from paylog.data_mart.control_tables import objects
+from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import payload_table_name, read_columns
 
 Place: TypeAlias = tuple[int, int, int]
@@ -56,7 +56,7 @@ def read(
         ).where(
             objects.c.receipt_id == receipt_id,
             objects.c.subscription_id == subscription_id,
-            objects.c.state != "superseded",
+            objects.c.state.not_in(GONE),
             objects.c.loaded > 0,
         )
     ).one()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from paylog.data_mart.control_tables import deliveries, objects, receipts
+from paylog.data_mart.control_tables import GONE, deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
 
 _MOST_ERRORS = 100
@@ -202,7 +202,7 @@ def counts(connection: Connection, subscription_id: str, run_id: str | None) -> 
     superseded = connection.execute(
         select(func.coalesce(func.sum(objects.c.loaded), 0))
         .join_from(objects, receipts, receipts.c.receipt_id == objects.c.receipt_id)
-        .where(of_run, objects.c.state == "superseded")
+        .where(of_run, objects.c.state.in_(GONE))
     ).scalar_one()
     withdrawn = min(int(superseded), max(0, int(loaded) - int(confirmed) - int(failed)))
     return DeliveryCounts(int(loaded) - withdrawn, int(confirmed), int(failed))

@@ -68,7 +68,8 @@ def waiting(connection: Connection, subscription_id: str) -> Waiting:
     halves, since = connection.execute(query.where(pending.c.subscription_id == subscription_id)).one()
     accounted = connection.execute(
         select(func.coalesce(func.sum(receipt_table.c.pending - receipt_table.c.settled), 0)).where(
-            receipt_table.c.subscription_id == subscription_id, receipt_table.c.state == "committed"
+            receipt_table.c.subscription_id == subscription_id,
+            receipt_table.c.state.in_(("committed", "retracted")),
         )
     ).scalar_one()
     if halves != accounted:

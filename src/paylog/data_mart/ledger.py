@@ -1,8 +1,9 @@
 """The ledger: which version of which capture object is loaded, and what it became.
 
 An entry is *loaded*, *superseded* (another version took its place), *grown* (a later entry holds what was
-appended), *partial* (its last line was still being written) or *stale*: its rows stand, but it must be
-read again, because a row that it left out as a duplicate was removed with another object.
+appended), *partial* (its last line was still being written), *stale* (its rows stand, but it must be
+read again, because a row that it left out as a duplicate was removed with another object), *replayed* (it
+holds records that a replay of the object's quarantine loaded) or *retracted* (taken back).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart import partners
-from paylog.data_mart.control_tables import objects
+from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import run
 from paylog.data_mart.setup import lock
@@ -45,7 +46,7 @@ from paylog.records import CaptureObject, Counts, Extent
 URIS_AT_ONCE = 10_000
 _COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 _FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
-_HEAD = "state NOT IN ('superseded', 'grown')"
+_HEAD = "state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,8 @@ def head(connection: Connection, subscription_id: str, uri: str) -> LiveEntry | 
 
 
 def earlier_parts(connection: Connection, subscription_id: str, uri: str) -> list[LiveEntry]:
-    """The parts of a growing object before its head."""
-    query = _entries(subscription_id, uri).where(objects.c.state == "grown")
+    """What stands of an object beside its head: parts of one that grows, and what was replayed."""
+    query = _entries(subscription_id, uri).where(objects.c.state.in_(("grown", "replayed")))
     return [_entry(row) for row in connection.execute(query)]
 
 
@@ -263,7 +264,7 @@ def _mark_stale(
     entries = objects.alias("entries")
     concerned = select(entries.c.uri).where(
         entries.c.subscription_id == subscription_id,
-        entries.c.state.in_(("loaded", "partial", "grown")),
+        entries.c.state.in_(("loaded", "partial", "grown", "replayed")),
         entries.c.duplicate > 0,
         removed.c.subscription_id == subscription_id,
         removed.c.freed_from <= entries.c.max_scoring_timestamp,
@@ -314,6 +315,6 @@ def stale_versions(connection: Connection, subscription_id: str) -> dict[str, st
 
 def holds_rows(connection: Connection, subscription_id: str) -> bool:
     """Whether a subscription has payload records."""
-    live = objects.c.state != "superseded"
+    live = objects.c.state.not_in(GONE)
     query = select(1).where(objects.c.subscription_id == subscription_id, live, objects.c.loaded > 0)
     return connection.execute(query.limit(1)).scalar() is not None

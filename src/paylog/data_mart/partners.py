@@ -12,7 +12,7 @@ from sqlalchemy import Connection, any_, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
 from sqlalchemy.sql import cast
 
-from paylog.data_mart.control_tables import objects, partners, quarantine
+from paylog.data_mart.control_tables import GONE, objects, partners, quarantine
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import quoted, raw, run
 
@@ -127,7 +127,7 @@ def freed(connection: Connection) -> list[Freed]:
     if not by_id:
         return []
     query = select(objects.c.object_id, objects.c.uri, objects.c.version).where(
-        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state != "superseded"
+        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state.not_in(GONE)
     )
     return [
         Freed(row.object_id, row.uri, row.version, by_id[row.object_id][1], np.array(by_id[row.object_id][2]))

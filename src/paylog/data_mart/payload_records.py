@@ -10,7 +10,7 @@ from zlib import crc32
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Select, any_, cast, column, func, select, table
 
-from paylog.data_mart.control_tables import objects, receipts
+from paylog.data_mart.control_tables import GONE, objects, receipts
 from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
 from paylog.errors import SchemaMismatch
 
@@ -48,7 +48,7 @@ def stored_counts(
         .where(
             receipts.c.subscription_id == subscription_id,
             receipts.c.run_id == run_id,
-            objects.c.state != "superseded",
+            objects.c.state.not_in(GONE),
         )
     ).all()
     dated = [entry for entry in entries if entry.min_scoring_timestamp is not None]
