@@ -16,6 +16,8 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_conte
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from paylog.airflow import metrics
+from paylog.airflow.alerts import deadline, failure_callback, success_callback
 from paylog.airflow.description import (
     counts_label,
     dag_description,
@@ -78,7 +80,8 @@ def subscription_dag(subscription: Subscription) -> DAG:
         # Without a start there is no first window to catch up from.
         catchup=schedule.catchup and schedule.start is not None,
         max_active_runs=MAX_ACTIVE_RUNS,
-        default_args={"owner": "paylog", **RETRIES},
+        default_args={"owner": "paylog", **RETRIES, **failure_callback(subscription)},
+        deadline=deadline(subscription),
         params=form_params(subscription),
         doc_md=dag_description(subscription),
         tags=["paylog", subscription.service_provider],
@@ -129,6 +132,7 @@ def _ingest(subscription: Subscription) -> Any:
     def ingest(batch: dict[str, str]) -> dict[str, Any]:
         from paylog import pipeline
         from paylog.airflow.connections import use_airflow_connections
+        from paylog.airflow.lineage import report_batch
 
         use_airflow_connections()
         context = get_current_context()
@@ -136,6 +140,8 @@ def _ingest(subscription: Subscription) -> Any:
             receipt = pipeline.ingest_planned(
                 subscription, context["run_id"], batch["batch"], progress=_logged_progress()
             )
+        metrics.batch(receipt)
+        report_batch(subscription, receipt)
         counts = counts_label(receipt.counts)
         show_label(context, f"{batch['label']} → {counts}")
         return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
@@ -172,6 +178,7 @@ def _reconcile(subscription: Subscription) -> Any:
         multiple_outputs=False,
         trigger_rule="none_failed",
         outlets=[asset],
+        **success_callback(subscription),
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
     def reconcile() -> dict[str, Any]:
@@ -183,6 +190,7 @@ def _reconcile(subscription: Subscription) -> Any:
         start, end = context["ti"].xcom_pull(task_ids="plan", key="window")
         window = pipeline.Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
         receipt = pipeline.reconcile(subscription, context["run_id"], window)
+        metrics.run(receipt)
         document = receipt.as_dict()
         context["outlet_events"][asset].extra = document
         context["ti"].xcom_push("receipt", receipt_text(receipt))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
+from paylog.airflow.alert_check import ALERT_CHECK, alert_check_dag
 from paylog.airflow.dag import dag_id, subscription_dag
 from paylog.airflow.training_data import training_data_dag, training_data_dag_id
 from paylog.subscription import load_subscriptions, read_subscriptions
@@ -34,6 +35,8 @@ def subscription_dags(folder: Path) -> dict[str, DAG]:
         builders[dag_id(each.id)] = partial(subscription_dag, each)
         if each.training_data is not None:
             builders[training_data_dag_id(each.id)] = partial(training_data_dag, each)
+    if watched := [each for each in usable if each.alerts is not None]:
+        builders[ALERT_CHECK] = partial(alert_check_dag, watched)
     return {name: build() for name, build in builders.items() if wanted in (None, name)}
 
 

@@ -25,6 +25,14 @@ _CONFIG: dict[str, Any] = {
                 "example": None,
                 "default": "4",
             },
+            "alert_schedule": {
+                "description": "When DAG paylog_alerts looks whether logs arrive and are loaded in time "
+                "(cron, UTC). It is there while a subscription has alerts.",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": None,
+                "default": "*/10 * * * *",
+            },
         },
     }
 }
