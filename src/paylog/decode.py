@@ -5,10 +5,12 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 
 from paylog.engines import Decoded, Engine, Events
@@ -27,6 +29,7 @@ from paylog.subscription import Subscription
 
 LEFTOVER_BYTES = 1 << 20
 MOST_SCANNED = 1 << 30
+_DOCUMENTS = re.compile(r"\.(?:json|jsonl|ndjson)(?:\.(?:gz|zst))?$")
 
 
 @dataclass(slots=True)
@@ -79,15 +82,36 @@ class Decoder:
         :raises DecompressionLimitExceeded: the object is larger than ``logs.max_object_bytes``.
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
-        # The version of an object that grows changes, the identity of its records does not.
-        known = replace(item, version="") if self.engine.appends(item) else item
-        place = Place(known, self.engine.variant(item))
+        place = self._place(item)
         for block in self._blocks(stream, item, place, first, parts):
             yield self._with_halves(block, item, place.variant) if block.halves else block
+
+    def stands_alone(self, item: CaptureObject) -> bool:
+        """Whether a record of the object, as quarantine keeps it, says all: a JSON document, no table's row."""
+        return type(self.engine).reader is Engine.reader or _DOCUMENTS.search(item.key) is not None
+
+    def records(
+        self, item: CaptureObject, records: Sequence[bytes], positions: Sequence[int]
+    ) -> Iterator[Block]:
+        """Blocks of single documents of the object, without the object.
+
+        :param positions: of the records in the object, ascending.
+        """
+        place = self._place(item)
+        for run in np.split(np.arange(len(positions)), np.flatnonzero(np.diff(positions) != 1) + 1):
+            if len(run):
+                together = RecordBlock(b"", positions[run[0]], [records[i] for i in run])
+                for block in self._normalized(self._decode(together, place), place):
+                    yield self._with_halves(block, item, place.variant) if block.halves else block
 
     def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
         """Blocks of the events that pairs of halves made; their positions are not looked into."""
         return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
+
+    def _place(self, item: CaptureObject) -> Place:
+        # The version of an object that grows changes, the identity of its records does not.
+        known = replace(item, version="") if self.engine.appends(item) else item
+        return Place(known, self.engine.variant(item))
 
     def _blocks(
         self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int, parts: int | None

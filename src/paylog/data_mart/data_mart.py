@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from paylog.connections import Connection
 from paylog.data_mart import (
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from paylog.training_data.judgement import PayloadJudge
 
 log = logging.getLogger(__name__)
+
+L = TypeVar("L", bound=Load)
 
 
 class DataMart:
@@ -118,12 +120,15 @@ class DataMart:
         window: tuple[datetime, datetime],
         judge: PayloadJudge | None = None,
         normalize: Normalize = unpairable,
-    ) -> Iterator[Load]:
+        *,
+        kind: type[L] = Load,  # type: ignore[assignment]
+    ) -> Iterator[L]:
         """One batch in one transaction, committed at the end if its receipt balances.
 
         :param window: [start, end) that the batch was planned for.
         :param judge: holds the batch against the training data.
         :param normalize: makes rows of halves that were paired.
+        :param kind: ``ReplayLoad`` for records in quarantine, ``Retraction`` to take back what was loaded.
         :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
         :raises PayloadRefused: rolled back; a receipt of state ``refused`` and the findings are kept.
         :raises UnbalancedReceipt: rolled back.
@@ -134,7 +139,7 @@ class DataMart:
         try:
             with self._sessions.transaction(what) as connection:
                 table, budget = self._table(subscription), subscription.error_budget
-                load = Load(connection, table, name, budget, judge, normalize)
+                load = kind(connection, table, name, budget, judge, normalize)
                 yield load
                 load.receipt()
         except (ErrorBudgetExceeded, PayloadRefused) as error:

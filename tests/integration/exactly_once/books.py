@@ -119,7 +119,8 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
         "receipts that are not the sum of their entries": (
             f"SELECT r.receipt_id FROM {receipts} r WHERE r.subscription_id = '{subscription.id}' "
             f"AND r.state IN ('committed', 'retracted') AND r.batch_id <> 'unpaired' "
-            f"AND (r.objects, {counted}) <> (SELECT count(*), {sums} FROM {objects} o WHERE o.receipt_id = r.receipt_id)"
+            f"AND (r.objects, {counted}) <> "
+            f"(SELECT count(*), {sums} FROM {objects} o WHERE o.receipt_id = r.receipt_id)"
         ),
         "rejects of pairs whose partner is not live": (
             f"SELECT quarantine_id FROM {quarantine} q JOIN {objects} p ON p.object_id = q.partner_id "
