@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context, task
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -26,6 +26,7 @@ from paylog.airflow.description import (
     receipt_label,
     receipt_text,
 )
+from paylog.airflow.links import task
 from paylog.errors import DeliveryFailed, ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""The pool that bounds loads. Airflow makes it as it starts, for a missing pool would hold tasks for ever."""
+"""paylog in Airflow's processes: the pool that bounds loads, the page in the UI, links to it from tasks.
+
+Airflow makes the pool as it starts, for a missing pool would hold tasks for ever.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
+
+from paylog.airflow.links import PayloadPageLink
+from paylog.airflow.page import PREFIX, PayloadPage, external_views
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,10 @@ def on_starting(component: Any) -> None:
 
 
 class PaylogPlugin(AirflowPlugin):
-    """Registers the listener above (entry point ``airflow.plugins``)."""
+    """Registers all of it (entry point ``airflow.plugins``)."""
 
     name = "paylog"
     listeners = [sys.modules[__name__]]  # noqa: RUF012
+    fastapi_apps = [{"app": PayloadPage(), "url_prefix": PREFIX, "name": "paylog"}]  # noqa: RUF012
+    external_views = external_views()
+    operator_extra_links = [PayloadPageLink()]  # noqa: RUF012

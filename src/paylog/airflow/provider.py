@@ -33,6 +33,14 @@ _CONFIG: dict[str, Any] = {
                 "example": None,
                 "default": "*/10 * * * *",
             },
+            "show_values": {
+                "description": "Whether the page in the UI shows what is in rejected records to users who "
+                "may edit the subscription's DAG. Off: nobody sees a payload value in Airflow.",
+                "version_added": "0.2.0",
+                "type": "boolean",
+                "example": None,
+                "default": "False",
+            },
         },
     }
 }

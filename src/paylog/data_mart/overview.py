@@ -6,7 +6,7 @@ Only control tables are read, never a payload table: it may hold any number of r
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -18,6 +18,7 @@ from paylog.data_mart import quarantine as records
 from paylog.data_mart import setup
 from paylog.data_mart.control_tables import (
     COUNT_NAMES,
+    GONE,
     HEAD,
     batches,
     objects,
@@ -32,7 +33,7 @@ from paylog.errors import Reason, SchemaMismatch
 from paylog.records import Counts
 
 Interval = tuple[datetime, datetime]
-_GONE = ("superseded", "retracted")
+_ROLLED_BACK = ("over_budget", "refused")
 _FAILURES_KEPT = 200
 
 
@@ -101,11 +102,16 @@ class DatedReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Rejects:
-    """What of one reason lies in quarantine; ``columns``: rows by column, where one is to blame."""
+    """What of one reason lies in quarantine, and what did until it was replayed.
+
+    :param columns: rows by column, where one is to blame.
+    :param settled: rows that a replay has taken out of quarantine.
+    """
 
     reason: str
     records: int
     rows: int
+    settled: int
     newest: datetime
     columns: dict[str, int] = field(default_factory=dict)
 
@@ -152,7 +158,7 @@ class Overview:
                 func.max(r.finished_at),
                 func.coalesce(func.sum(r.loaded).filter(r.state == "committed"), 0),
                 func.coalesce(func.sum(r.rejected).filter(r.state == "committed"), 0),
-                func.count().filter(r.state != "committed"),
+                func.count().filter(r.state.in_(_ROLLED_BACK)),
             )
             .where(*recent)
             .group_by(r.subscription_id)
@@ -178,7 +184,7 @@ class Overview:
         sums = [func.sum(o[name]) for name in COUNT_NAMES]
         query = (
             select(day, func.count(), *sums)
-            .where(o.subscription_id == subscription_id, o.state.not_in(_GONE))
+            .where(o.subscription_id == subscription_id, o.state.not_in(GONE))
             .group_by(day)
             .order_by(day)
         )
@@ -203,7 +209,7 @@ class Overview:
                 & (b.run_id == r.run_id)
                 & (b.batch_id == r.batch_id),
             )
-            .where(r.subscription_id == subscription_id, r.state != "committed")
+            .where(r.subscription_id == subscription_id, r.state.in_(_ROLLED_BACK))
             .order_by(r.receipt_id.desc())
             .limit(_FAILURES_KEPT)
         )
@@ -213,21 +219,16 @@ class Overview:
                 for row in connection.execute(query)
             ]
 
-    def unfinished_runs(
-        self, subscription_id: str, run_ids: Collection[str]
-    ) -> dict[str, tuple[Interval, int, int]]:
-        """Of planned runs: window, batches in all, batches committed."""
+    def planned_windows(self, subscription_id: str, run_ids: Collection[str]) -> dict[str, Interval]:
+        """The window of those of these runs that came as far as a plan."""
         b = batches.c
         query = (
-            select(
-                b.run_id, func.min(b.window_start), func.max(b.window_end), func.count(),
-                func.count().filter(b.state == "committed"),
-            )
+            select(b.run_id, func.min(b.window_start), func.max(b.window_end))
             .where(b.subscription_id == subscription_id, b.run_id.in_(run_ids))
             .group_by(b.run_id)
-        )  # fmt: skip
+        )
         with self._sessions.transaction(f"read plans of {subscription_id!r}") as connection:
-            return {row[0]: ((row[1], row[2]), row[3], row[4]) for row in connection.execute(query)}
+            return {run_id: (start, end) for run_id, start, end in connection.execute(query)}
 
     def receipts(
         self, subscription_id: str, before: int | None = None, limit: int = 20, run_id: str | None = None
@@ -254,9 +255,10 @@ class Overview:
         """What lies in quarantine by reason, the most rows first."""
         q = quarantine.c
         query = (
-            select(q.reason, q.column_name, func.count(), func.sum(q.rows), func.max(q.created_at))
+            select(q.reason, q.column_name, q.state == "open", func.count(), func.sum(q.rows))
+            .add_columns(func.max(q.created_at))
             .where(q.subscription_id == subscription_id)
-            .group_by(q.reason, q.column_name)
+            .group_by(q.reason, q.column_name, q.state == "open")
         )
         with self._sessions.transaction(f"count the quarantine of {subscription_id!r}") as connection:
             return _by_reason(connection.execute(query).all())
@@ -285,12 +287,16 @@ def _intervals(covered: Any) -> tuple[Interval, ...]:
     return tuple((span.lower, span.upper) for span in covered)
 
 
-def _by_reason(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Rejects]:
+def _by_reason(groups: Sequence[Row[*tuple[Any, ...]]]) -> list[Rejects]:
     found: dict[str, Rejects] = {}
-    for reason, column, count, scored, newest in rows:
-        known = found.get(reason, Rejects(reason, 0, 0, newest))
-        columns = known.columns | ({column: int(scored)} if column else {})
+    for reason, column, is_open, count, rows, newest in groups:
+        old = found.get(reason, Rejects(reason, 0, 0, 0, newest))
+        newest = max(old.newest, newest)
+        if not is_open:
+            found[reason] = replace(old, settled=old.settled + int(rows), newest=newest)
+            continue
+        columns = old.columns | ({column: int(rows)} if column else {})
         found[reason] = Rejects(
-            reason, known.records + count, known.rows + int(scored), max(known.newest, newest), columns
+            reason, old.records + count, old.rows + int(rows), old.settled, newest, columns
         )
     return sorted(found.values(), key=attrgetter("rows"), reverse=True)
