@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from paylog.cli import (
+    backfill,
     check,
     deliver,
     engines,
@@ -33,6 +34,9 @@ app = typer.Typer(
 app.command(epilog="Example:  paylog check subscriptions --connections")(check.check)
 app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
+app.command(
+    epilog="Example:  paylog backfill credit-risk --from 2023-03-04 --to 2024-03-04 --reprocess everything"
+)(backfill.backfill)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
