@@ -97,6 +97,7 @@ class Message:
     :param state: ``opened``, ``reminder`` or ``resolved``.
     :param owners: separated by commas.
     :param link: to the task in Airflow; empty where there is none.
+    :param reasons: rejected rows by reason code, the most frequent first.
     """
 
     subscription: str
@@ -127,7 +128,8 @@ class Message:
             alert.times,
             alert.opened_at,
             alert.resolved_at,
-            dict(alert.details.get("reasons") or {}),
+            # PostgreSQL's JSONB does not keep the order.
+            dict(Counter(alert.details.get("reasons")).most_common()),
         )
 
     @property
@@ -139,7 +141,7 @@ class Message:
     @property
     def text(self) -> str:
         """The whole message as lines of text."""
-        return "\n".join([self.subject, *self._lines()])
+        return "\n".join([self.subject, *self._lines(), *([self.link] if self.link else [])])
 
     @property
     def html(self) -> str:
@@ -153,21 +155,20 @@ class Message:
         if self.resolved_at is not None:
             since = f"From {_moment(self.opened_at)} to {_moment(self.resolved_at)}."
             return [since, f"It was: {self.summary}"]
-        top = list(self.reasons.items())[:_REASONS]
-        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in top)
-        more = f" and {len(self.reasons) - _REASONS} more reasons" if len(self.reasons) > _REASONS else ""
-        told = [f"Rejected rows by reason: {reasons}{more}."] if top else []
         owners = [f"Owners: {self.owners}."] if self.owners else []
-        return [self.summary, *told, self.advice, since, *owners, *([self.link] if self.link else [])]
+        return [self.summary, *self._rejects(), self.advice, since, *owners]
+
+    def _rejects(self) -> list[str]:
+        shown = [f"{rows:,} {reason}" for reason, rows in list(self.reasons.items())[:_REASONS]]
+        if rest := sum(list(self.reasons.values())[_REASONS:]):
+            shown.append(f"{rest:,} of other reasons")
+        return [f"Rejected rows by reason: {', '.join(shown)}."] if shown else []
 
 
 def routes_of(subscription: Subscription, cause: Cause) -> list[Route]:
     """Where an alert of this cause goes."""
-    return (
-        [route for route in subscription.alerts.routes if cause in route.causes]
-        if subscription.alerts
-        else []
-    )
+    routes = subscription.alerts.routes if subscription.alerts else ()
+    return [route for route in routes if cause in route.causes]
 
 
 def _moment(value: datetime) -> str:

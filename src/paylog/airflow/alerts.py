@@ -49,13 +49,13 @@ def deadline(subscription: Subscription) -> DeadlineAlert | None:
     """Airflow's deadline of the subscription's runs, where it has one."""
     if subscription.alerts is None or subscription.alerts.deadline is None:
         return None
-    from airflow.sdk.definitions.callback import SyncCallback
+    from airflow.sdk.definitions.callback import AsyncCallback
     from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=subscription.alerts.deadline,
-        callback=SyncCallback(report_overdue, {"document": subscription.document()}),
+        callback=AsyncCallback(deadline_missed, {"document": subscription.document()}),
     )
 
 
@@ -87,23 +87,31 @@ def report_success(subscription: Subscription, context: Any) -> None:
         tell_due(subscription, data_mart, context)
 
 
-def report_overdue(context: dict[str, Any], document: dict[str, Any]) -> None:
-    """What Airflow's deadline alert calls, in an executor; it gives the run as JSON.
+async def deadline_missed(context: dict[str, Any], document: dict[str, Any]) -> None:
+    """What Airflow's deadline alert calls, in the triggerer; executors' callbacks may not read connections.
 
+    :param context: the run as JSON.
     :param document: of the subscription.
     """
+    from asgiref.sync import sync_to_async
+
+    await sync_to_async(_report_overdue)(context["dag_run"], document)
+
+
+def _report_overdue(run: dict[str, Any], document: dict[str, Any]) -> None:
     from paylog.airflow.connections import use_airflow_connections
     from paylog.subscription import Subscription
     from paylog.subscription.alerts import Cause
     from paylog.subscription.quantities import format_duration
 
     use_airflow_connections()
-    subscription, run = Subscription.model_validate(document), context["dag_run"]
+    subscription = Subscription.model_validate(document)
     assert subscription.alerts is not None
     assert subscription.alerts.deadline is not None
-    summary = f"Run {run['dag_run_id']} has not ended {format_duration(subscription.alerts.deadline)} after "
+    patience = format_duration(subscription.alerts.deadline)
+    summary = f"Run {run['dag_run_id']} has not ended {patience} after it was queued."
     details = {"run": run["dag_run_id"], "link": dag_link(run["dag_id"], run["dag_run_id"])}
-    report(subscription, Cause.OVERDUE, f"{summary}it was queued.", details, {})
+    report(subscription, Cause.OVERDUE, summary, details, {})
 
 
 def report(
