@@ -87,7 +87,7 @@ class Decoder:
             yield self._with_halves(block, item, place.variant) if block.halves else block
 
     def stands_alone(self, item: CaptureObject) -> bool:
-        """Whether a record of the object, as quarantine keeps it, says all: a JSON document, no table's row."""
+        """Whether a record in quarantine says all by itself: a JSON document, not a row of a table."""
         return type(self.engine).reader is Engine.reader or _DOCUMENTS.search(item.key) is not None
 
     def records(

@@ -32,6 +32,7 @@ from paylog.training_status import TrainingStatus, judge, require
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart, StoredCheck
     from paylog.data_mart.deliveries import DeliveryCounts
+    from paylog.data_mart.payload_records import StoredCount
     from paylog.openscale.service import Service
     from paylog.subscription import Subscription
 
@@ -286,14 +287,7 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         data_mart.expire_pending(subscription, run_id, (window.start, window.end))
         waiting = data_mart.pending(subscription.id)
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
-        stored = data_mart.stored_counts(subscription.id, run_id)
-        for count in stored:
-            if count.stored not in (None, count.loaded):
-                raise UnbalancedReceipt(
-                    f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the "
-                    f"payload table holds {count.stored} of them. Rows were changed by hand, or paylog "
-                    "has a defect."
-                )
+        stored = hold_against_table(subscription, run_id, data_mart)
         through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
         training = TrainingStatus.of(subscription, data_mart)
         findings = data_mart.training.findings(subscription.id, run_id, limit=None) if training else []
@@ -311,6 +305,21 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         waiting=waiting.halves,
         delivery=delivery,
     )
+
+
+def hold_against_table(subscription: Subscription, run_id: str, data_mart: DataMart) -> list[StoredCount]:
+    """The rows of a run's objects, by the ledger and in the table.
+
+    :raises UnbalancedReceipt: the table does not hold the rows that the ledger says.
+    """
+    stored = data_mart.stored_counts(subscription.id, run_id)
+    for count in stored:
+        if count.stored not in (None, count.loaded):
+            raise UnbalancedReceipt(
+                f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the payload "
+                f"table holds {count.stored} of them. Rows were changed by hand, or paylog has a defect."
+            )
+    return stored
 
 
 def _audited(subscription: Subscription, run_id: str, data_mart: DataMart) -> DeliveryCounts:

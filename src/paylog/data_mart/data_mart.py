@@ -36,6 +36,7 @@ from paylog.data_mart.plans import PlannedBatch
 from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
+from paylog.data_mart.replays import Replays
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.watermark import Watermark
@@ -73,6 +74,7 @@ class DataMart:
         self.overview = Overview(self._sessions)
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
+        self.replays = Replays(self._sessions)
         self.training = TrainingRecords(self._sessions)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 
@@ -120,19 +122,31 @@ class DataMart:
         window: tuple[datetime, datetime],
         judge: PayloadJudge | None = None,
         normalize: Normalize = unpairable,
-        *,
-        kind: type[L] = Load,  # type: ignore[assignment]
-    ) -> Iterator[L]:
+    ) -> Iterator[Load]:
         """One batch in one transaction, committed at the end if its receipt balances.
 
         :param window: [start, end) that the batch was planned for.
         :param judge: holds the batch against the training data.
         :param normalize: makes rows of halves that were paired.
-        :param kind: ``ReplayLoad`` for records in quarantine, ``Retraction`` to take back what was loaded.
         :raises ErrorBudgetExceeded: rolled back; a receipt of state ``over_budget`` is kept.
         :raises PayloadRefused: rolled back; a receipt of state ``refused`` and the findings are kept.
         :raises UnbalancedReceipt: rolled back.
         """
+        with self.loading(Load, subscription, batch_id, run_id, window, judge, normalize) as load:
+            yield load
+
+    @contextmanager
+    def loading(
+        self,
+        kind: type[L],
+        subscription: Subscription,
+        batch_id: str,
+        run_id: str,
+        window: tuple[datetime, datetime],
+        judge: PayloadJudge | None = None,
+        normalize: Normalize = unpairable,
+    ) -> Iterator[L]:
+        """As ``load``, of another kind: a ``ReplayLoad``, a ``Retraction``."""
         name = BatchName(subscription.id, batch_id, run_id, *window)
         what = f"load batch {batch_id!r} of subscription {subscription.id!r}"
         load = None

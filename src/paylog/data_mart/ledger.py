@@ -34,7 +34,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from paylog.data_mart import partners
 from paylog.data_mart.control_tables import GONE, objects
@@ -92,15 +92,7 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
     that holds what was planned, or one that is locked and must be superseded first.
     """
     while True:
-        statement = insert(objects).values(
-            subscription_id=claimant.subscription_id,
-            uri=item.uri,
-            version=item.version,
-            size=item.size,
-            last_modified=item.last_modified,
-            receipt_id=claimant.receipt_id,
-            schema_version=claimant.schema_version,
-        )
+        statement = _entry_for(claimant, item)
         unclaimed = statement.on_conflict_do_nothing(
             index_elements=["subscription_id", "uri"], index_where=text(_HEAD)
         )
@@ -110,6 +102,24 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
         # None here: the entry was superseded, or rolled back, between the two statements.
         if (entry := _live_entry(connection, claimant.subscription_id, item)) is not None:
             return entry
+
+
+def claim_beside(connection: Connection, claimant: Claimant, item: CaptureObject) -> int:
+    """An entry of its own, beside the head, for records of an object that was read before."""
+    statement = _entry_for(claimant, item).values(state="replayed").returning(objects.c.object_id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _entry_for(claimant: Claimant, item: CaptureObject) -> Insert:
+    return insert(objects).values(
+        subscription_id=claimant.subscription_id,
+        uri=item.uri,
+        version=item.version,
+        size=item.size,
+        last_modified=item.last_modified,
+        receipt_id=claimant.receipt_id,
+        schema_version=claimant.schema_version,
+    )
 
 
 def _live_entry(connection: Connection, subscription_id: str, item: CaptureObject) -> LiveEntry | None:

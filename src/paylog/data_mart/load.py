@@ -311,6 +311,10 @@ class Load:
             self.findings = self._judge.findings()
             self._judge.refuse(self.findings, self._where)
 
+    def _unexpected(self) -> Counts:
+        """The counts that are held against the error budget."""
+        return self._counts
+
     def _check(self) -> None:
         stored = ledger.entry_sums(self._connection, self._claimant.receipt_id)
         if stored != self._counts or not self._counts.balanced:
@@ -318,7 +322,7 @@ class Load:
                 f"{self._where}: counted {self._counts}, the ledger holds {stored}. "
                 "The batch was rolled back; this is a defect in paylog."
             )
-        if excess := _excess(self._budget, self._counts):
+        if excess := _excess(self._budget, self._unexpected()):
             by_reason = ", ".join(f"{reason} {rows}" for reason, rows in self._reasons.most_common())
             raise ErrorBudgetExceeded(
                 f"{self._where}: {excess}. By reason: {by_reason}. First: {'; '.join(self._first_rejects)}. "

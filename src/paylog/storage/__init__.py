@@ -34,7 +34,7 @@ class Storage(Protocol):
         ...
 
     def uri(self, key: str) -> str:
-        """Address of a key, whether there is such an object or not; of ``""``, what all of them start with."""
+        """Address of a key, whether there is such an object or not; of ``""``: what all start with."""
         ...
 
     def open(self, item: CaptureObject, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
