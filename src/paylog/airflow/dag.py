@@ -6,11 +6,10 @@ Only what Airflow needs to draw the graph is imported here; the work is imported
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context
 from airflow.sdk.configuration import conf
@@ -21,16 +20,20 @@ from paylog.airflow.alerts import deadline, failure_callback, success_callback
 from paylog.airflow.description import (
     counts_label,
     dag_description,
-    form_params,
     plan_label,
+    preview_label,
+    preview_text,
     receipt_label,
     receipt_text,
 )
+from paylog.airflow.form import Form, form_params
 from paylog.airflow.links import task
+from paylog.airflow.progress import logged_delivery, logged_progress, run_progress
 from paylog.errors import DeliveryFailed, ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
 
 if TYPE_CHECKING:
     from paylog.layout import Window
+    from paylog.plan import Plan
     from paylog.subscription import Subscription
 
 log = logging.getLogger(__name__)
@@ -38,7 +41,6 @@ log = logging.getLogger(__name__)
 MAX_BATCHES = 1000
 MAX_ACTIVE_RUNS = 4
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
-_PROGRESS_SECONDS = 10.0
 # What Airflow's database takes of a rendered map index.
 _LABEL_LENGTH = 250
 _DEFECTS: list[type[BaseException] | str] = [TypeError, AttributeError, NameError, AssertionError]
@@ -105,21 +107,40 @@ def _plan(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        window = _window(subscription, context)
-        with _refusal_shown(context):
-            pipeline.prepare(subscription)
+        window, form = _window(subscription, context), Form.of(context["params"])
+        if not form.plan_only:
+            with _refusal_shown(context):
+                pipeline.prepare(subscription)
         planned = pipeline.plan(
             subscription,
             window,
-            batch_bytes=int(context["params"]["batch_mb"]) * 1_000_000,
+            batch_bytes=form.batch_bytes,
             max_batches=min(MAX_BATCHES, conf.getint("core", "max_map_length")),
+            reprocess=form.reprocess,
+            order=form.order,
+            run_id=context["run_id"],
         )
+        if form.plan_only:
+            _end_with_preview(subscription, planned, context)
         batches = pipeline.save_plan(subscription, planned, context["run_id"])
         context["ti"].xcom_push("window", [window.start.isoformat(), window.end.isoformat()])
         show_label(context, plan_label(planned))
         return batches
 
     return plan()
+
+
+def _end_with_preview(subscription: Subscription, planned: Plan, context: Any) -> NoReturn:
+    """Show what the run would do, and skip the doing."""
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    from paylog.preview import preview
+
+    seen = preview(subscription, planned, subscription.batch.max_parallel)
+    context["ti"].xcom_push("plan", preview_text(seen))
+    show_label(context, preview_label(seen))
+    others = context["dag"].task_dict.keys() - {context["ti"].task_id}
+    raise DownstreamTasksSkipped(tasks=sorted(others))  # type: ignore[no-untyped-call]
 
 
 def _ingest(subscription: Subscription) -> Any:
@@ -139,12 +160,12 @@ def _ingest(subscription: Subscription) -> Any:
         context = get_current_context()
         with _refusal_shown(context, f"{batch['label']} → "):
             receipt = pipeline.ingest_planned(
-                subscription, context["run_id"], batch["batch"], progress=_logged_progress()
+                subscription, context["run_id"], batch["batch"], progress=logged_progress()
             )
         metrics.batch(receipt)
         report_batch(subscription, receipt)
         counts = counts_label(receipt.counts)
-        show_label(context, f"{batch['label']} → {counts}")
+        show_label(context, f"{batch['label']} → {counts}{run_progress(subscription, context)}")
         return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
 
     return ingest
@@ -164,7 +185,7 @@ def _deliver(subscription: Subscription) -> Any:
         use_airflow_connections()
         context = get_current_context()
         with _refusal_shown(context):
-            counts = pipeline.deliver(subscription, context["run_id"], _logged_delivery())
+            counts = pipeline.deliver(subscription, context["run_id"], logged_delivery())
         show_label(context, counts.as_text())
         return counts.as_dict()
 
@@ -233,34 +254,3 @@ def _refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
     except (PayloadRefused, RequirementUnmet, ErrorBudgetExceeded, DeliveryFailed) as error:
         show_label(context, f"{prefix}{error}")
         raise
-
-
-def _logged_progress() -> Callable[[int, int], None]:
-    """Says how far a long batch is, every ten seconds."""
-    started = due = time.monotonic()
-    total = 0
-
-    def progress(rows: int, stored_bytes: int) -> None:
-        nonlocal due, total
-        total += rows
-        now = time.monotonic()
-        if now >= due + _PROGRESS_SECONDS:
-            due = now
-            log.info("%d rows read so far, %.0f a second", total, total / (now - started))
-
-    return progress
-
-
-def _logged_delivery() -> Callable[[int, int], None]:
-    """Says how far a delivery is, every ten seconds."""
-    due = time.monotonic() + _PROGRESS_SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
-            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
-
-    return progress

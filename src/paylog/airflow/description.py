@@ -1,16 +1,18 @@
-"""What a person reads in the Airflow UI: labels, the DAG's description, the trigger form."""
+"""What a person reads in the Airflow UI: labels, and the DAG's description."""
 
 from __future__ import annotations
 
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
+from paylog.forecast import duration
 
 if TYPE_CHECKING:
     from paylog.data_mart import StoredCheck
+    from paylog.data_mart.backfills import RunState
     from paylog.layout import Window
     from paylog.plan import Plan
+    from paylog.preview import Preview
     from paylog.records import Counts
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
@@ -30,6 +32,29 @@ def plan_label(planned: Plan) -> str:
     known = f" · {planned.already_loaded:,} already loaded" if planned.already_loaded else ""
     work = f"{planned.objects:,} objects in {len(planned.batches):,} batches"
     return f"{window_label(planned.window)} · {work}{known}"
+
+
+def preview_label(seen: Preview) -> str:
+    """``plan only · 2024-01-19 · 72 objects in 3 batches · about 6,000 records in 2 s · sample: …``."""
+    return " · ".join(["plan only", plan_label(seen.plan), seen.estimate(), *seen.verdict()[:1]])
+
+
+def preview_text(seen: Preview) -> str:
+    """All of a preview, as the XCom page shows text: without line breaks."""
+    kinds = ("new", "changed", "growing", "again", "already_loaded", "too_young", "late")
+    counts = [f"{getattr(seen.plan, kind):,} {kind.replace('_', ' ')}" for kind in kinds]
+    work = f"{seen.plan.objects:,} objects in {len(seen.plan.batches):,} batches"
+    size = f"{work}, {seen.plan.bytes / 1e6:,.1f} MB"
+    estimate = f"{seen.estimate()} ({seen.forecast.basis})"
+    parts = [window_label(seen.plan.window), size, ", ".join(counts), estimate, *seen.verdict()]
+    return " · ".join(" ".join(part.split()) for part in parts)
+
+
+def progress_text(state: RunState) -> str:
+    """``37 of 120 batches, 31 %, 4 min left``."""
+    left = f", {duration(state.seconds_left)} left" if state.seconds_left else ""
+    refused = f", {state.refused:,} refused" if state.refused else ""
+    return f"{state.committed:,} of {state.batches:,} batches, {state.share:.0%}{left}{refused}"
 
 
 def receipt_label(receipt: RunReceipt) -> str:
@@ -89,34 +114,6 @@ def _fates(counts: Counts) -> list[str]:
     return [f"{getattr(counts, fate):,} {fate}" for fate in _FATES if getattr(counts, fate)]
 
 
-def form_params(subscription: Subscription) -> dict[str, Param]:
-    """The trigger form: window and batch size, all optional."""
-    moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
-    megabytes = max(1, subscription.batch.bytes // 1_000_000)
-    return {
-        "window_start": Param(
-            None,
-            title="Window start",
-            description="Load what the engine wrote from here on. Empty: the period the run stands for.",
-            **moment,
-        ),
-        "window_end": Param(
-            None,
-            title="Window end",
-            description="Exclusive. Empty with a start: up to the last closed period.",
-            **moment,
-        ),
-        "batch_mb": Param(
-            megabytes,
-            title="Batch size (MB)",
-            description="Stored bytes that one ingest task loads in one transaction.",
-            type="integer",
-            minimum=1,
-            maximum=100_000,
-        ),
-    }
-
-
 def dag_description(subscription: Subscription) -> str:
     """The DAG's documentation panel, in Markdown. Names connections, never what is in them."""
     rows = [
@@ -140,7 +137,8 @@ def dag_description(subscription: Subscription) -> str:
         f"{_DELIVER if subscription.deliver else ''}"
         "**reconcile** checks every receipt against the payload table. Its label in the list of "
         "tasks is the receipt in short; its XCom `receipt`, and the asset event, hold all of it.\n\n"
-        "Clearing and rerunning any task is safe: it ends in the same table."
+        "Clearing and rerunning any task is safe: it ends in the same table. To load a range of any length, "
+        "trigger one run with a window; it takes the backfill pool, behind scheduled runs."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Select, Text, any_, cast, func, select
 
-from paylog.data_mart.control_tables import batches, objects, quarantine, receipts
+from paylog.data_mart.control_tables import GONE, batches, objects, quarantine, receipts
 from paylog.data_mart.ledger import URIS_AT_ONCE
 from paylog.data_mart.session import Sessions
 
@@ -149,7 +149,11 @@ def _entries(
         rejected = (
             select(parts.c.uri)
             .join(quarantine, quarantine.c.object_id == parts.c.object_id)
-            .where(parts.c.subscription_id == subscription_id, parts.c.state != "superseded")
+            .where(
+                parts.c.subscription_id == subscription_id,
+                parts.c.state.not_in(GONE),
+                quarantine.c.state == "open",
+            )
         )
         query = query.where(o.uri.in_(rejected))
     return query
