@@ -1,13 +1,16 @@
 """Alerts in Airflow: what failed tasks and missed deadlines report, and notifiers that tell the owners.
 
 Airflow calls ``report_failure`` in the worker, with the error, when a task failed for good; and in the DAG
-processor, without one, when the scheduler found that a worker is gone. Both can reach connections.
+processor, without one, when the scheduler misses a worker's heartbeat. Where only the task's own process
+was killed (out of memory) it calls neither, but ``report_run``, as for every run that failed.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +37,17 @@ _USUAL_ARGUMENTS = {
 # What templates may use beside ``alert``. Not the exception, nor what a task was given: they can hold values.
 _CONTEXT = ("dag", "dag_run", "run_id", "ti", "task_instance")
 
+_LOOKS, _LOOK_SECONDS = 2, 5.0
+
 
 def failure_callback(subscription: Subscription) -> dict[str, Any]:
     """Arguments for every task of a subscription's DAG."""
     return {"on_failure_callback": partial(report_failure, subscription)} if subscription.alerts else {}
+
+
+def run_callback(subscription: Subscription) -> Callable[[Any], None] | None:
+    """What is called when a run failed."""
+    return partial(report_run, subscription) if subscription.alerts else None
 
 
 def success_callback(subscription: Subscription) -> dict[str, Any]:
@@ -73,6 +83,38 @@ def report_failure(subscription: Subscription, context: Any) -> None:
         "link": instance.log_url,
     }
     report(subscription, cause_of(error), summary_of(error), details, context)
+
+
+def report_run(subscription: Subscription, context: Any) -> None:
+    """Report a failed run of which no task reported anything: one was killed."""
+    from paylog.airflow.connections import use_airflow_connections
+    from paylog.alerts import cause_of, summary_of
+
+    use_airflow_connections()
+    for _ in range(_LOOKS):
+        if _is_reported(subscription, context):
+            return
+        # The task's own callback may be under way.
+        time.sleep(_LOOK_SECONDS)
+    details = {"run": context["run_id"], "link": dag_link(context["dag"].dag_id, context["run_id"])}
+    report(subscription, cause_of(None), summary_of(None), details, context)
+
+
+def _is_reported(subscription: Subscription, context: Any) -> bool:
+    from paylog import pipeline
+    from paylog.airflow.outage import Outage
+    from paylog.alerts import OF_RUNS
+    from paylog.subscription.alerts import Cause
+
+    run = context.get("dag_run")
+    started = run.start_date if run is not None else None
+    try:
+        with pipeline.open_data_mart(subscription) as data_mart:
+            newest = data_mart.alerts.newest(subscription.id)
+    except PaylogError:
+        return Outage(subscription).is_noted()
+    of_runs = [alert for alert in newest if alert.cause in OF_RUNS - {Cause.OVERDUE}]
+    return started is not None and any(alert.last_seen_at >= started for alert in of_runs)
 
 
 def report_success(subscription: Subscription, context: Any) -> None:

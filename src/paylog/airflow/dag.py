@@ -16,7 +16,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from paylog.airflow import metrics
-from paylog.airflow.alerts import deadline, failure_callback, success_callback
+from paylog.airflow.alerts import deadline, failure_callback, run_callback, success_callback
 from paylog.airflow.description import (
     counts_label,
     dag_description,
@@ -84,6 +84,7 @@ def subscription_dag(subscription: Subscription) -> DAG:
         catchup=schedule.catchup and schedule.start is not None,
         max_active_runs=MAX_ACTIVE_RUNS,
         default_args={"owner": "paylog", **RETRIES, **failure_callback(subscription)},
+        on_failure_callback=run_callback(subscription),
         deadline=deadline(subscription),
         params=form_params(subscription),
         doc_md=dag_description(subscription),

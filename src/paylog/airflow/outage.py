@@ -41,6 +41,10 @@ class Outage:
         self._write(note | {"last_seen_at": now.isoformat()})
         return [(notice, self._alert(note, now)) for notice in notices]
 
+    def is_noted(self) -> bool:
+        """Whether it is known."""
+        return self._read() is not None
+
     def over(self) -> Iterator[tuple[Notice, Alert]]:
         """The data mart can be reached again: what is to be told of that."""
         if note := self._read():

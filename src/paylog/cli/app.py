@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from paylog.cli import (
+    alerts,
     backfill,
     check,
     deliver,
@@ -39,6 +40,7 @@ app.command(
 )(backfill.backfill)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
+app.command(epilog="Example:  paylog alerts credit-risk")(alerts.alerts)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)
