@@ -254,11 +254,12 @@ class Overview:
     def rejects(self, subscription_id: str) -> list[Rejects]:
         """What lies in quarantine by reason, the most rows first."""
         q = quarantine.c
+        is_open = (q.state == "open").label("is_open")
         query = (
-            select(q.reason, q.column_name, q.state == "open", func.count(), func.sum(q.rows))
+            select(q.reason, q.column_name, is_open, func.count(), func.sum(q.rows))
             .add_columns(func.max(q.created_at))
             .where(q.subscription_id == subscription_id)
-            .group_by(q.reason, q.column_name, q.state == "open")
+            .group_by(q.reason, q.column_name, is_open)
         )
         with self._sessions.transaction(f"count the quarantine of {subscription_id!r}") as connection:
             return _by_reason(connection.execute(query).all())

@@ -138,6 +138,11 @@ class EmbeddedPostgres:
         """Drop a database and cut whoever is connected to it."""
         self._client("dropdb", "--force", "--if-exists", "--", name)
 
+    def run_scripts(self, database: str, *scripts: str) -> None:
+        """Run SQL in one session, each script in a transaction; stops at the first that fails."""
+        commands = [argument for script in scripts for argument in ("-c", script)]
+        self._client("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, *commands)
+
     def _prepare_folders(self) -> None:
         for folder in (self.data_dir, self.socket_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,9 +10,9 @@ from paylog.airflow.dag import dag_id
 from paylog.airflow.page import runs
 from paylog.airflow.training_data import training_data_dag_id
 from paylog.airflow.window import SchedulePeriods
-from paylog.calendar import Calendar, Interval
+from paylog.calendar import Calendar, DayState, Interval
 from paylog.data_mart import DataMart
-from paylog.data_mart.overview import Activity, Coverage, DatedReceipt, FailedBatch
+from paylog.data_mart.overview import Activity, Coverage, FailedBatch
 from paylog.errors import PaylogError, Reason
 from paylog.layout import Layout
 from paylog.records import Counts
@@ -23,7 +23,19 @@ GRACE = timedelta(minutes=30)
 STRIP_DAYS = 30
 _HOUR = timedelta(hours=1)
 _RAW_SHOWN = 65_536
-_RECORDS, _RECEIPTS = 50, 20
+_RECORDS, _RECEIPTS = 50, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A window over which a batch was rolled back, with its rejects by reason, or a run failed."""
+
+    start: datetime
+    end: datetime
+    run_id: str
+    state: str
+    reasons: dict[str, int]
+    in_airflow: bool
 
 
 def due(subscription: Subscription, now: datetime) -> datetime:
@@ -45,8 +57,9 @@ def card(
     return {
         **_identity(subscription),
         **_watermark(coverage, calendar.due),
-        "strip": [[day.day.isoformat(), day.state.value] for day in strip],
-        "activity": _activity(activity),
+        # Nothing was counted for it: whether a covered day was empty is not known.
+        "strip": [[day.day, "complete" if day.state is DayState.EMPTY else day.state] for day in strip],
+        "activity": asdict(activity),
         "alerts": len(alerts),
         "training": training.state if training else None,
     }
@@ -67,7 +80,7 @@ def summary(subscription: Subscription, mart: DataMart, now: datetime, *, values
     return {
         **_identity(subscription),
         **_watermark(coverage, due(subscription, now)),
-        "activity": _activity(activity),
+        "activity": asdict(activity),
         "budget": {"share": budget.share, "count": budget.count},
         "waiting": overview.waiting(name),
         "rejects": [asdict(each) for each in overview.rejects(name)],
@@ -87,7 +100,8 @@ def days(
     name = subscription.id
     read = {each.day: (each.objects, each.counts) for each in mart.overview.days(name)}
     coverage = mart.overview.coverage([name]).get(name)
-    calendar = _calendar(subscription, coverage, read, _failures(subscription, mart), now)
+    failures = _failures(subscription, mart)
+    calendar = _calendar(subscription, coverage, read, failures, now)
     known = [*read, *([coverage.since.date()] if coverage else [])]
     last = last or now.date()
     first = first or last - timedelta(days=370)
@@ -100,9 +114,10 @@ def days(
         "earliest": min(known, default=now.date()),
         "latest": max(read, default=None),
         "total": asdict(total) | {"objects": sum(objects for objects, _ in read.values())},
+        "failures": [asdict(failure) for failure in failures],
         "columns": ["day", "state", "objects", *Counts.__slots__],
         "days": [
-            [day.day, day.state.value, day.objects, *asdict(day.counts).values()]
+            [day.day, day.state, day.objects, *asdict(day.counts).values()]
             for day in calendar.days(first, last)
         ],
     }
@@ -114,7 +129,7 @@ def receipts(
     """The newest receipts, older than receipt ``before``; each says whether Airflow knows its run."""
     found = mart.overview.receipts(subscription.id, before, _RECEIPTS, run_id)
     known = runs.known(dag_id(subscription.id), {receipt.run_id for receipt in found})
-    return [_receipt(receipt) | {"in_airflow": receipt.run_id in known} for receipt in found]
+    return [asdict(receipt) | {"in_airflow": receipt.run_id in known} for receipt in found]
 
 
 def rejected(
@@ -166,25 +181,30 @@ def _calendar(
     subscription: Subscription,
     coverage: Coverage | None,
     read: dict[date, tuple[int, Counts]],
-    failures: list[Interval],
+    failures: list[Failure],
     now: datetime,
 ) -> Calendar:
     covered = coverage.covered if coverage else ()
     since = coverage.since if coverage else None
-    return Calendar(covered, read, failures, since, due(subscription, now))
+    windows = [(failure.start, failure.end) for failure in failures]
+    return Calendar(covered, read, windows, since, due(subscription, now))
 
 
-def _failures(subscription: Subscription, mart: DataMart) -> list[Interval]:
-    """Windows over which a batch was rolled back or a run failed, recovered since or not."""
-    layout = Layout(subscription.layout)
-    found = [one for batch in mart.overview.failed_batches(subscription.id) for one in _hours(batch, layout)]
-    failed = runs.newest(dag_id(subscription.id), limit=200, state="failed")
-    planned = mart.overview.planned_windows(subscription.id, [run.run_id for run in failed])
-    said = {batch.run_id for batch in mart.overview.failed_batches(subscription.id)}
-    for run in failed:
-        window = planned.get(run.run_id) or run.period
-        if window is not None and run.run_id not in said:
-            found.append(window)
+def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
+    """Where a batch was rolled back or a run failed, recovered since or not; the newest batch first."""
+    dag, layout = dag_id(subscription.id), Layout(subscription.layout)
+    batches = mart.overview.failed_batches(subscription.id)
+    failed = {run.run_id: run for run in runs.newest(dag, 200, "failed")}
+    known = failed.keys() | runs.known(dag, {batch.run_id for batch in batches})
+    found = [
+        Failure(start, end, batch.run_id, batch.state, batch.reasons, batch.run_id in known)
+        for batch in batches
+        for start, end in _hours(batch, layout)
+    ]
+    others = failed.keys() - {batch.run_id for batch in batches}
+    planned = mart.overview.planned_windows(subscription.id, others)
+    windows = {run_id: planned.get(run_id, failed[run_id].period) for run_id in others}
+    found += [Failure(*window, run_id, "failed", {}, True) for run_id, window in windows.items() if window]
     return found
 
 
@@ -194,10 +214,6 @@ def _hours(batch: FailedBatch, layout: Layout) -> list[Interval]:
     if not times or None in times:
         return [batch.window]
     return [(at, at + _HOUR) for at in sorted(filter(None, times))]
-
-
-def _activity(activity: Activity) -> dict[str, Any]:
-    return asdict(activity)
 
 
 def _training(subscription: Subscription, mart: DataMart) -> dict[str, Any] | None:
@@ -215,10 +231,6 @@ def _alert(alert: Any) -> dict[str, Any]:
 
 def _running(state: Any) -> dict[str, Any]:
     return asdict(state) | {"share": state.share}
-
-
-def _receipt(receipt: DatedReceipt) -> dict[str, Any]:
-    return asdict(receipt)
 
 
 def utc_now() -> datetime:

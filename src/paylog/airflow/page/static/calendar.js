@@ -47,7 +47,7 @@ function cell(entry, column, shade, select) {
     svg("rect", { class: "box", x: x + 0.5, y: y + 0.5, width: SIZE - 1, height: SIZE - 1, rx: 2.5 }),
     mark(entry.state, x, y),
     entry.rejected > 0 && entry.state !== "failed" && entry.rejected / entry.read >= 0.02
-      ? svg("circle", { class: "mark rejects", cx: x + SIZE - 2.5, cy: y + 2.5, r: 2.6 }) : null);
+      ? svg("circle", { class: "mark rejects", cx: x + SIZE - 3, cy: y + 3, r: 2.5 }) : null);
   node.addEventListener("click", () => select(entry, node));
   return withTip(node, () => dayLines(entry));
 }

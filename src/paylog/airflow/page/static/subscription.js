@@ -65,14 +65,28 @@ function running(about) {
     el("progress", { max: 1, value: run.share })));
 }
 
-function dayDetail(about, entry, holder) {
-  const lines = dayLines(entry);
+function failureLine(about, failure) {
+  const reasons = Object.entries(failure.reasons).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
+  const what = { over_budget: "A batch was over its error budget", refused: "A batch was unlike the training data" }[failure.state] ?? "A run failed";
+  return el("li", null, el("strong", null, what), reasons ? `: ${reasons}` : "", " · ", period(failure.start, failure.end), " · ",
+    failure.in_airflow ? airflowLink(runPath(about.dag, failure.run_id), "run") : el("span", { class: "muted" }, failure.run_id));
+}
+
+function failuresOf(entry, failures) {
+  if (entry.state !== "failed") return [];
+  const begin = new Date(entry.day), end = new Date(begin.getTime() + DAY);
+  return failures.filter((failure) => new Date(failure.start) < end && new Date(failure.end) > begin).slice(0, 5);
+}
+
+function dayDetail(about, entry, failures, holder) {
+  const lines = dayLines(entry), failed = failuresOf(entry, failures);
   const parts = ["loaded", "duplicate", "filtered", "pending", "rejected"].filter((fate) => entry[fate]);
   holder.replaceChildren(el("div", { class: "detail day-detail" },
     el("div", { class: "card-head" }, el("h3", null, dayText(entry.day), " ", el("span", { class: `pill ${{ complete: "good", empty: "good", failed: "bad", partial: "late", missing: "late" }[entry.state] ?? "quiet"}` }, STATES[entry.state])),
       el("button", { type: "button", class: "small", onclick: () => holder.replaceChildren() }, "Close")),
     entry.read ? el("div", { class: "split", "aria-hidden": true }, parts.map((fate) => el("i", { class: fate, "--part": entry[fate] / entry.read }))) : null,
-    el("p", null, entry.read ? lines.slice(1).join(" · ") : { missing: "No run has loaded this day: a backfill over it does.", failed: "A run or a batch over this day failed: see the runs below.", partial: "Only a part of this day was loaded." }[entry.state] ?? "Nothing was read.")));
+    failed.length ? el("ul", { class: "findings" }, failed.map((failure) => failureLine(about, failure))) : null,
+    el("p", { class: failed.length ? "muted" : null }, entry.read ? lines.slice(1).join(" · ") : { missing: "No run has loaded this day: a backfill over it does.", failed: "Nothing of this day was loaded.", partial: "Only a part of this day was loaded." }[entry.state] ?? "Nothing was read.")));
 }
 
 function ranges(calendarOf, about) {
@@ -107,9 +121,11 @@ async function coverage(about, place) {
     place.replaceChildren(
       el("section", { class: `card ${first ? "moved" : ""}` },
         el("div", { class: "card-head" }, el("h2", null, "Coverage"), ranges(load, found)),
-        calendar(days, (entry) => dayDetail(about, entry, detail)), legend(), detail),
+        calendar(days, (entry) => dayDetail(about, entry, found.failures, detail)), legend(), detail),
       el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", null, "Rows by day")), box));
     charts(about, days, box);
+    // Where the calendar is wider than its place, the newest weeks are what one sees first.
+    requestAnimationFrame(() => place.querySelector(".calendar-frame")?.scrollTo({ left: 9999 }));
     return found;
   };
   const found = await load();
@@ -144,20 +160,20 @@ function receiptLine(about, receipt, chosen) {
     el("td", null, el("span", { class: `pill ${failed ? "bad" : "good"}` }, receipt.state.replaceAll("_", " "))),
     ["objects"].map((name) => el("td", { class: "num" }, number(receipt[name]))),
     ["read", "loaded", "duplicate"].map((name) => el("td", { class: "num" }, number(counts[name]))),
-    el("td", { class: `num ${counts.rejected ? "warn" : ""}`, title: reasons }, number(counts.rejected)),
+    el("td", { class: `num ${counts.rejected >= 0.02 * counts.read && counts.rejected ? "warn" : ""}`, title: reasons }, number(counts.rejected)),
     el("td", { class: "num" }, span(receipt.seconds)), el("td", { class: "num" }, receipt.seconds ? compact(Math.round(counts.read / receipt.seconds)) : "–"), el("td", null, run));
 }
 
 function receiptsCard(about, found, chosen) {
   const body = el("tbody", null, found.map((receipt) => receiptLine(about, receipt, chosen)));
   const older = el("button", { type: "button" }, "Older");
-  older.hidden = found.length < 20;
+  older.hidden = found.length < 12;
   let last = found.at(-1)?.receipt_id;
   older.addEventListener("click", async () => {
     const next = await ask(`subscriptions/${encodeURIComponent(about.id)}/receipts?before=${last}`);
     body.append(...next.map((receipt) => receiptLine(about, receipt, chosen)));
     last = next.at(-1)?.receipt_id ?? last;
-    older.hidden = next.length < 20;
+    older.hidden = next.length < 12;
     body.closest("section").classList.add("moved");
   });
   const titles = [["Finished"], ["Window"], ["State"], ["Objects", 1], ["Read", 1], ["Loaded", 1], ["Duplicate", 1], ["Rejected", 1], ["Took", 1], ["Rows/s", 1], ["Run"]];
