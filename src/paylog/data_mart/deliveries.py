@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select, update
 
 from paylog.data_mart.control_tables import GONE, deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
@@ -87,7 +87,8 @@ class DeliveryCounts:
 class Undelivered:
     """A receipt with rows that are neither confirmed nor failed.
 
-    :param historical: of an Airflow backfill, or its window ended more than a day before it was loaded.
+    :param historical: of a backfill, or its window, or the newest record in it, was more than a day old
+        when it was loaded.
     """
 
     receipt_id: int
@@ -173,7 +174,12 @@ def undelivered(connection: Connection, subscription_id: str, run_id: str | None
         .group_by(d.receipt_id)
         .subquery()
     )
-    historical = or_(r.run_id.startswith(_BACKFILL, autoescape=True), r.finished_at - r.window_end > _LIVE)
+    newest = select(func.max(objects.c.max_scoring_timestamp)).where(objects.c.receipt_id == r.receipt_id)
+    historical = or_(
+        r.run_id.startswith(_BACKFILL, autoescape=True),
+        r.finished_at - r.window_end > _LIVE,
+        func.coalesce(r.finished_at - newest.scalar_subquery() > _LIVE, false()),
+    )
     query = (
         select(r.receipt_id, historical)
         .outerjoin_from(receipts, settled, settled.c.receipt_id == r.receipt_id)
