@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOMENTS = ("opened_at", "last_seen_at")
+
 
 class Outage:
-    """One note a subscription, in the variable ``paylog_alert__<subscription id>``.
+    """The open alerts of a subscription, in the variable ``paylog_alert__<subscription id>``.
 
     Airflow's variables know no transaction: of tasks that fail within the same instant, each may tell.
     """
@@ -31,52 +32,52 @@ class Outage:
 
     def see(self, cause: Cause, summary: str, details: dict[str, Any]) -> list[tuple[Notice, Alert]]:
         """Note it; what is to be told of it now, if anything."""
-        now, known = datetime.now(UTC), self._read()
-        note = known or {"opened_at": now.isoformat(), "times": 0, "reminded": False}
-        note |= {"cause": cause.value, "summary": summary, "details": details, "times": note["times"] + 1}
-        notices = [] if known else [Notice.OPENED]
-        if not note["reminded"] and datetime.fromisoformat(note["opened_at"]) < now - self._remind:
-            note["reminded"] = True
+        now, notes = datetime.now(UTC), self._read()
+        note = notes.get(cause.value)
+        opened_at = _alert(note).opened_at if note else now
+        times, reminded = (note["times"] + 1, note["reminded"]) if note else (1, False)
+        alert = Alert(0, self._subscription_id, cause, summary, details, times, opened_at, now, None)
+        notices = [] if note else [Notice.OPENED]
+        if not reminded and opened_at < now - self._remind:
             notices.append(Notice.REMINDER)
-        self._write(note | {"last_seen_at": now.isoformat()})
-        return [(notice, self._alert(note, now)) for notice in notices]
+        self._write(notes | {cause.value: _note(alert, reminded or Notice.REMINDER in notices)})
+        return [(notice, alert) for notice in notices]
 
     def is_noted(self) -> bool:
-        """Whether it is known."""
-        return self._read() is not None
+        """Whether anything is."""
+        return bool(self._read())
 
-    def over(self) -> Iterator[tuple[Notice, Alert]]:
+    def over(self) -> list[tuple[Notice, Alert]]:
         """The data mart can be reached again: what is to be told of that."""
-        if note := self._read():
-            from airflow.sdk import Variable
-
-            Variable.delete(self._name)
-            now = datetime.now(UTC)
-            yield Notice.RESOLVED, replace(self._alert(note, now), resolved_at=now)
-
-    def _read(self) -> dict[str, Any] | None:
+        notes = self._read()
+        if not notes:
+            return []
         from airflow.sdk import Variable
 
-        return Variable.get(self._name, default=None, deserialize_json=True)  # type: ignore[no-any-return]
+        Variable.delete(self._name)
+        now = datetime.now(UTC)
+        return [(Notice.RESOLVED, replace(_alert(note), resolved_at=now)) for note in notes.values()]
 
-    def _write(self, note: dict[str, Any]) -> None:
+    def _read(self) -> dict[str, Any]:
+        from airflow.sdk import Variable
+
+        return Variable.get(self._name, default=None, deserialize_json=True) or {}
+
+    def _write(self, notes: dict[str, Any]) -> None:
         from airflow.sdk import Variable
 
         try:
-            Variable.set(self._name, note, serialize_json=True)
+            Variable.set(self._name, notes, serialize_json=True)
         except Exception as error:
-            # The process of a deadline's callback may only read variables.
             log.warning("Airflow does not keep the alert either: %s", type(error).__name__)
 
-    def _alert(self, note: dict[str, Any], seen_at: datetime) -> Alert:
-        return Alert(
-            0,
-            self._subscription_id,
-            Cause(note["cause"]),
-            note["summary"],
-            note["details"],
-            note["times"],
-            datetime.fromisoformat(note["opened_at"]),
-            seen_at,
-            None,
-        )
+
+def _note(alert: Alert, reminded: bool) -> dict[str, Any]:
+    moments = {name: getattr(alert, name).isoformat() for name in _MOMENTS}
+    return asdict(alert) | moments | {"reminded": reminded}
+
+
+def _alert(note: dict[str, Any]) -> Alert:
+    moments = {name: datetime.fromisoformat(note[name]) for name in _MOMENTS}
+    fields = {name: note[name] for name in Alert.__slots__}
+    return Alert(**fields | moments | {"cause": Cause(note["cause"])})
