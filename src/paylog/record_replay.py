@@ -18,7 +18,8 @@ from paylog.records import Block, CaptureObject, Reject
 
 if TYPE_CHECKING:
     from paylog.data_mart.object_load import ObjectLoad
-    from paylog.data_mart.replay_load import OpenRecord, Origin, ReplayLoad
+    from paylog.data_mart.replay_load import ReplayLoad
+    from paylog.data_mart.replay_outcome import OpenRecord, Origin
     from paylog.decode import Decoder
     from paylog.object_ingest import Progress
     from paylog.storage import Storage
