@@ -36,7 +36,8 @@ class Forecast:
         rate = RECORDS_PER_SECOND
         if pace:
             per_record, rate = pace.bytes / pace.records, pace.records / max(pace.seconds, 1e-3)
-            basis = f"by the last {pace.batches:,} receipts: {per_record:,.0f} bytes a record"
+            newest = "receipt" if pace.batches == 1 else f"{pace.batches:,} receipts"
+            basis = f"by the last {newest}: {per_record:,.0f} bytes a record"
         elif sample and sample.records:
             per_record = sample.bytes / sample.records
             basis = f"no receipts yet: {per_record:,.0f} bytes a record in the sample"

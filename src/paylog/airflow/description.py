@@ -5,11 +5,8 @@ from __future__ import annotations
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from paylog.forecast import duration
-
 if TYPE_CHECKING:
     from paylog.data_mart import StoredCheck
-    from paylog.data_mart.backfills import RunState
     from paylog.layout import Window
     from paylog.plan import Plan
     from paylog.preview import Preview
@@ -48,13 +45,6 @@ def preview_text(seen: Preview) -> str:
     estimate = f"{seen.estimate()} ({seen.forecast.basis})"
     parts = [window_label(seen.plan.window), size, ", ".join(counts), estimate, *seen.verdict()]
     return " · ".join(" ".join(part.split()) for part in parts)
-
-
-def progress_text(state: RunState) -> str:
-    """``37 of 120 batches, 31 %, 4 min left``."""
-    left = f", {duration(state.seconds_left)} left" if state.seconds_left else ""
-    refused = f", {state.refused:,} refused" if state.refused else ""
-    return f"{state.committed:,} of {state.batches:,} batches, {state.share:.0%}{left}{refused}"
 
 
 def receipt_label(receipt: RunReceipt) -> str:

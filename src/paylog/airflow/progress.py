@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from paylog.airflow.description import progress_text
-
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
@@ -26,8 +24,8 @@ def run_progress(subscription: Subscription, context: Any) -> str:
         state = data_mart.backfills.state(subscription.id, context["run_id"])
     if state is None or state.batches == 1:
         return ""
-    log.info("%s", progress_text(state))
-    return f" · {progress_text(state)}" if state.batches >= _MANY_BATCHES else ""
+    log.info("%s", state.as_text())
+    return f" · {state.as_text()}" if state.batches >= _MANY_BATCHES else ""
 
 
 def logged_progress() -> Callable[[int, int], None]:

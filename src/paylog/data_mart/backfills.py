@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, ColumnElement, Connection, Select, Text, any_, cas
 from paylog.data_mart.control_tables import GONE, batches, objects, quarantine, receipts
 from paylog.data_mart.ledger import URIS_AT_ONCE
 from paylog.data_mart.session import Sessions
+from paylog.forecast import duration
 
 _RECEIPTS_OF_A_PACE = 50
 _RECENT = timedelta(minutes=10)
@@ -37,6 +38,7 @@ class Pace:
 class RunState:
     """How far a planned run is.
 
+    :param active: it was planned, or a batch was loaded, in the last ten minutes.
     :param seconds_left: by the pace of the last ten minutes; None when nothing was loaded in them.
     """
 
@@ -47,11 +49,18 @@ class RunState:
     refused: int
     bytes: int
     bytes_committed: int
+    active: bool
     seconds_left: float | None
 
     @property
     def share(self) -> float:
         return self.bytes_committed / self.bytes if self.bytes else 1.0
+
+    def as_text(self) -> str:
+        """``37 of 120 batches, 31%, 4 min left``."""
+        left = f", {duration(self.seconds_left)} left" if self.seconds_left else ""
+        refused = f", {self.refused:,} refused" if self.refused else ""
+        return f"{self.committed:,} of {self.batches:,} batches, {self.share:.0%}{left}{refused}"
 
 
 class Backfills:
@@ -192,7 +201,8 @@ def _states(connection: Connection, subscription_id: str, which: ColumnElement[b
         .lateral()
     )
     elapsed = func.extract("epoch", func.clock_timestamp() - recent.c.since)
-    query = select(runs, recent.c.bytes.label("lately"), elapsed.label("elapsed"))
+    planned = runs.c.planned_at > func.now() - _RECENT
+    query = select(runs, recent.c.bytes.label("lately"), elapsed.label("elapsed"), planned.label("planned"))
     for row in connection.execute(query.order_by(runs.c.planned_at.desc())):
         left = float(row.elapsed * (row.bytes - row.done) / row.lately) if row.lately else None
         yield RunState(
@@ -203,5 +213,6 @@ def _states(connection: Connection, subscription_id: str, which: ColumnElement[b
             row.refused,
             int(row.bytes),
             int(row.done),
+            row.planned or row.lately is not None,
             left,
         )
