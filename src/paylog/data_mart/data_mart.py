@@ -37,6 +37,7 @@ from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.replays import Replays
+from paylog.data_mart.retractions import Retractions
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.watermark import Watermark
@@ -75,6 +76,7 @@ class DataMart:
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
         self.replays = Replays(self._sessions)
+        self.retractions = Retractions(self._sessions)
         self.training = TrainingRecords(self._sessions)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
 

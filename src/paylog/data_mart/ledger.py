@@ -131,7 +131,11 @@ def _live_entry(connection: Connection, subscription_id: str, item: CaptureObjec
 
 
 def _entries(subscription_id: str, uri: str) -> Select[Any]:
-    return select(
+    return select(*_entry_columns()).where(objects.c.subscription_id == subscription_id, objects.c.uri == uri)
+
+
+def _entry_columns() -> list[Any]:
+    return [
         objects.c.object_id,
         objects.c.version,
         objects.c.state,
@@ -140,7 +144,7 @@ def _entries(subscription_id: str, uri: str) -> Select[Any]:
         objects.c.end_byte,
         objects.c.end_position,
         objects.c.end_digest,
-    ).where(objects.c.subscription_id == subscription_id, objects.c.uri == uri)
+    ]
 
 
 def _entry(row: Row[Any]) -> LiveEntry:
@@ -163,6 +167,23 @@ def earlier_parts(connection: Connection, subscription_id: str, uri: str) -> lis
     return [_entry(row) for row in connection.execute(query)]
 
 
+def standing(
+    connection: Connection, subscription_id: str, uris: Sequence[str], *, locked: bool = True
+) -> list[tuple[str, LiveEntry]]:
+    """URI and entry of whatever stands of these objects, in the order in which loads lock them."""
+    query = (
+        select(objects.c.uri, *_entry_columns())
+        .where(
+            objects.c.subscription_id == subscription_id,
+            objects.c.uri == any_(cast(list(uris), ARRAY(Text))),
+            objects.c.state.not_in(GONE),
+        )
+        .order_by(objects.c.uri, objects.c.object_id)
+    )
+    query = query.with_for_update() if locked else query
+    return [(row.uri, _entry(row)) for row in connection.execute(query)]
+
+
 def grow(connection: Connection, entry: LiveEntry) -> None:
     """Keep an entry as it is, and make room for the part that follows it."""
     connection.execute(update(objects).where(objects.c.object_id == entry.object_id).values(state="grown"))
@@ -173,14 +194,14 @@ def release(connection: Connection, object_id: int) -> None:
     connection.execute(delete(objects).where(objects.c.object_id == object_id))
 
 
-def supersede(connection: Connection, entry: LiveEntry, payload_table: PayloadTable) -> bool:
+def supersede(
+    connection: Connection, entry: LiveEntry, payload_table: PayloadTable, state: str = "superseded"
+) -> bool:
     """Delete what ``entry`` loaded and the pairs that it has a half of; whether there was any row.
 
     ``settle`` must follow if so. What else was in those pairs is ``partners.freed``.
     """
-    connection.execute(
-        update(objects).where(objects.c.object_id == entry.object_id).values(state="superseded")
-    )
+    connection.execute(update(objects).where(objects.c.object_id == entry.object_id).values(state=state))
     partners.free_rejects(connection, payload_table.schema, entry.object_id)
     spans = [partners.unlink(connection, entry.object_id)]
     if entry.min_scoring_timestamp is not None and entry.max_scoring_timestamp is not None:

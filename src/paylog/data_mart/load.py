@@ -150,7 +150,7 @@ class Load:
             raise StopError(f"{self._where}: an object failed half-way; the batch cannot be committed.")
         if self._receipt is None:
             self._write_finished()
-            self._pairs.finish(list(self._replacing))
+            self._pairs.finish(self._gone)
             self._record(self._unsettled)
             if self._superseded or self._counts.duplicate:
                 ledger.settle(self._connection, self._claimant, self._table, self._superseded)
@@ -310,6 +310,11 @@ class Load:
         if self._judge is not None:
             self.findings = self._judge.findings()
             self._judge.refuse(self.findings, self._where)
+
+    @property
+    def _gone(self) -> list[int]:
+        """Entries whose rows this load deletes."""
+        return list(self._replacing)
 
     def _unexpected(self) -> Counts:
         """The counts that are held against the error budget."""

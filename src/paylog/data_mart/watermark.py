@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, ScalarSelect, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart.control_tables import watermarks
@@ -57,12 +59,34 @@ def advance(
         },
     )
     connection.execute(noted)
-    one = func.unnest(old.covered).column_valued("one")
-    reached = select(func.upper(one)).where(one.op("@>")(old.since)).scalar_subquery()
     moved = (
         update(watermarks)
         .where(old.subscription_id == subscription_id)
-        .values(complete_through=func.greatest(old.complete_through, reached))
+        .values(complete_through=func.greatest(old.complete_through, _reached()))
         .returning(old.complete_through, old.late_objects, old.updated_at)
     )
     return Watermark(*connection.execute(moved).one())
+
+
+def uncover(
+    connection: Connection, subscription_id: str, windows: Sequence[tuple[datetime, datetime]]
+) -> None:
+    """Note that these windows are not loaded any more; the watermark moves back to the first gap."""
+    if not windows:
+        return
+    old = watermarks.c
+    taken = func.tstzmultirange(*(func.tstzrange(*window) for window in windows))
+    mine = old.subscription_id == subscription_id
+    connection.execute(update(watermarks).where(mine).values(covered=old.covered.op("-")(taken)))
+    back = func.least(old.complete_through, func.coalesce(_reached(), old.since))
+    connection.execute(
+        update(watermarks)
+        .where(mine)
+        .values(complete_through=back, moved_from=None, moved_by=None, updated_at=func.now())
+    )
+
+
+def _reached() -> ScalarSelect[Any]:
+    """The end of what is covered without a gap."""
+    one = func.unnest(watermarks.c.covered).column_valued("one")
+    return select(func.upper(one)).where(one.op("@>")(watermarks.c.since)).scalar_subquery()
