@@ -21,6 +21,7 @@ from exactly_once.worker import Task, Worker
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.records import Receipt
+from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.postgres import EmbeddedPostgres
@@ -178,6 +179,31 @@ def test_killed_while_it_takes_the_place_of_an_older_version(site: Site) -> None
     pipeline.reconcile(subscription, run_id, DAY)
     assert run_until_done(subscription) == []
     assert books(subscription).without_origin() == expected
+
+
+def test_killed_while_everything_is_loaded_again(site: Site) -> None:
+    """The rows that a batch loaded before are deleted and written again, three objects at a time."""
+    subscription = credit()
+    keys = site.folder.fill(credit_log(records=4_000, objects_count=6, defects=_DEFECTS))
+    run(subscription)
+    before = books(subscription)
+    size = 3 * max(len(site.folder.read(key)) for key in keys)
+    run_id, batches = plan(subscription, batch_bytes=size, reprocess=Reprocess.EVERYTHING)
+    assert len(batches) == 2
+    for batch_id in batches:
+        for point in (
+            Point(Stage.CLAIMED),
+            Point(Stage.COPYING),
+            Point(Stage.RECEIPT),
+            Point(Stage.COMMIT_SENT),
+        ):
+            worker = site.worker(subscription, run_id, batch_id, point)
+            assert worker.outcome() is None
+            assert_nothing_held()
+            assert books(subscription) == before
+        load_under_fire(site, subscription, (run_id, batch_id), [Point(Stage.COMMITTED)])
+    assert pipeline.reconcile(subscription, run_id, DAY).objects == 6
+    assert books(subscription) == before == books(clean_run(subscription))
 
 
 def test_killed_while_halves_meet_those_that_wait(site: Site) -> None:
