@@ -133,6 +133,25 @@ def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any])
     assert all(task(dag, name)["has_retry_policy"] for name in ("plan", "ingest", "reconcile"))
 
 
+def test_a_subscription_with_alerts_reports_failures_and_is_looked_at(
+    home: Path, subscriptions: Path, shipped: dict[str, Any]
+) -> None:
+    assert not any("callback" in name for name in task(shipped["dags"]["paylog__churn"], "plan"))
+    with (subscriptions / "churn.yaml").open("a") as file:
+        file.write("
+alerts: {deadline: 2h}
+")
+    dags = parse(home, subscriptions)["dags"]
+    churn, check = dags["paylog__churn"], dags["paylog_alerts"]
+    assert churn["has_on_failure_callback"]
+    assert all(task(churn, name)["has_on_failure_callback"] for name in ("plan", "ingest", "reconcile"))
+    assert task(churn, "reconcile")["has_on_success_callback"]
+    (deadline,) = churn["deadline"]
+    assert deadline["callback"]["__data__"]["path"] == "paylog.airflow.alerts.deadline_missed"
+    assert (check["doc_md"], check["max_active_runs"]) == ("Subscriptions: churn.", 1)
+    assert check["timetable"]["__var"]["expression"] == "*/10 * * * *"
+
+
 def test_training_data_is_checked_on_its_own_schedule(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"][TRAINING]
     downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}

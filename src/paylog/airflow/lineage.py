@@ -62,7 +62,9 @@ def table_dataset(subscription: Subscription, receipt: Receipt) -> Any:
 
     mart = subscription.data_mart
     connection = resolve(mart.connection)
-    host = str(connection.extra.get("host") or connection.host or "localhost")
+    host = str(connection.extra.get("host") or connection.host)
+    if host.startswith("/") or not host:
+        host = "localhost"  # a socket's folder
     port = str(connection.port or 5432)
     table = Postgres(host, port, connection.schema, mart.schema_name, payload_table_name(subscription.id))
     written = statistics.OutputStatisticsOutputDatasetFacet(rowCount=receipt.counts.loaded)
