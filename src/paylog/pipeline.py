@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -30,7 +30,7 @@ from paylog.storage.read_ahead import ReadAhead
 from paylog.training_status import TrainingStatus, judge, require
 
 if TYPE_CHECKING:
-    from paylog.data_mart import DataMart, StoredCheck
+    from paylog.data_mart import DataMart, StoredCheck, Watermark
     from paylog.data_mart.deliveries import DeliveryCounts
     from paylog.data_mart.payload_records import StoredCount
     from paylog.openscale.service import Service
@@ -288,7 +288,9 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         waiting = data_mart.pending(subscription.id)
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
         stored = hold_against_table(subscription, run_id, data_mart)
-        through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
+        layout = Layout(subscription.layout)
+        late = sum(not layout.covers(count.uri, window) for count in stored)
+        known = _moved_watermark(subscription, run_id, window, late, data_mart)
         training = TrainingStatus.of(subscription, data_mart)
         findings = data_mart.training.findings(subscription.id, run_id, limit=None) if training else []
         delivery = _audited(subscription, run_id, data_mart) if subscription.deliver else None
@@ -299,7 +301,9 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         window,
         receipts,
         counted=counted,
-        complete_through=through,
+        complete_through=known.complete_through,
+        moved_from=known.moved_from if known.moved_by == run_id else None,
+        late_objects=late,
         training_data=training,
         payload_findings=findings,
         waiting=waiting.halves,
@@ -328,16 +332,14 @@ def _audited(subscription: Subscription, run_id: str, data_mart: DataMart) -> De
     return audited(data_mart, subscription, run_id)
 
 
-def _complete_through(
-    subscription: Subscription, window: Window, uris: Iterable[str], data_mart: DataMart
-) -> datetime:
+def _moved_watermark(
+    subscription: Subscription, run_id: str, window: Window, late: int, data_mart: DataMart
+) -> Watermark:
     """Note what was listed, and move the watermark as far as nothing is missing before it."""
     searched = searched_window(subscription, window)
     end = max(searched.start, min(window.end, datetime.now(UTC) - subscription.logs.settle))
-    layout = Layout(subscription.layout)
-    late = sum(not layout.covers(uri, window) for uri in uris)
     since = subscription.schedule.start or window.start
-    return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late).complete_through
+    return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late, run_id)
 
 
 def open_storage(subscription: Subscription) -> Storage:

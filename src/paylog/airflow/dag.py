@@ -17,6 +17,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 
 from paylog.airflow import metrics
 from paylog.airflow.alerts import deadline, failure_callback, run_callback, success_callback
+from paylog.airflow.completeness import announce, completeness_alias
 from paylog.airflow.description import (
     counts_label,
     dag_description,
@@ -200,7 +201,7 @@ def _reconcile(subscription: Subscription) -> Any:
         map_index_template="{{ label }}",
         multiple_outputs=False,
         trigger_rule="none_failed",
-        outlets=[asset],
+        outlets=[asset, completeness_alias(subscription)],
         **success_callback(subscription),
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
@@ -216,6 +217,7 @@ def _reconcile(subscription: Subscription) -> Any:
         metrics.run(receipt)
         document = receipt.as_dict()
         context["outlet_events"][asset].extra = document
+        announce(subscription, context, receipt)
         context["ti"].xcom_push("receipt", receipt_text(receipt))
         show_label(context, receipt_label(receipt))
         return document

@@ -229,11 +229,16 @@ class DataMart:
             return watermark.read(connection, subscription_id)
 
     def advance_watermark(
-        self, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int = 0
+        self,
+        subscription_id: str,
+        window: tuple[datetime, datetime],
+        since: datetime,
+        late: int = 0,
+        run_id: str = "",
     ) -> Watermark:
         """Note a window [start, end) as loaded; the watermark moves as far as nothing is missing."""
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
-            return watermark.advance(connection, subscription_id, window, since, late)
+            return watermark.advance(connection, subscription_id, window, since, late, run_id)
 
     def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
         """Store a run's batches, in place of an older plan of the same run."""

@@ -76,8 +76,8 @@ class Retractions:
         with self._sessions.transaction(f"read the ledger of subscription {subscription_id!r}") as connection:
             streamed = connection.execution_options(stream_results=True, yield_per=_ROWS_A_FETCH)
             for row in streamed.execute(query):
-                *entry, start, end = row
-                yield StandingEntry(*entry, window=(start, end))
+                object_id, uri, state, receipt, run, start, end = row
+                yield StandingEntry(object_id, uri, state, receipt, run, (start, end))
 
     def preview(self, subscription: Subscription, entries: Mapping[str, Sequence[int]]) -> Extent:
         """What would go with these entries (object ids by URI). Changes nothing and locks nothing."""
