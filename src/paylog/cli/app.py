@@ -14,11 +14,14 @@ from paylog.cli import (
     monitors,
     plan,
     quarantine,
+    replay,
+    retract,
     run,
     schema,
     serve,
     status,
     training,
+    watermark,
 )
 from paylog.cli.exit_code import EPILOG
 
@@ -38,6 +41,9 @@ app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers
 app.command(
     epilog="Example:  paylog backfill credit-risk --from 2023-03-04 --to 2024-03-04 --reprocess everything"
 )(backfill.backfill)
+app.command(epilog="Example:  paylog replay credit-risk --reason TYPE_MISMATCH")(replay.replay)
+app.command(epilog="Example:  paylog retract credit-risk --from 2024-03-04 --to 2024-03-05")(retract.retract)
+app.command(epilog="Example:  paylog watermark credit-risk")(watermark.watermark)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog alerts credit-risk")(alerts.alerts)

@@ -133,6 +133,7 @@ def _print(status: Status) -> None:
             (
                 f"  {moment(r.window_start)} to {moment(r.window_end)}",
                 r.batch_id,
+                str(r.receipt_id),
                 r.objects,
                 *(r.settled if name == "settled" else getattr(r.counts, name) for name in counts),
                 f"{r.seconds:,.1f}",
@@ -140,8 +141,8 @@ def _print(status: Status) -> None:
             )
             for r in status.receipts
         )
-        right = ("objects", *counts, "seconds")
-        print_table(("  window", "batch", "objects", *counts, "seconds", "state"), rows, right)
+        right = ("receipt", "objects", *counts, "seconds")
+        print_table(("  window", "batch", "receipt", "objects", *counts, "seconds", "state"), rows, right)
     for run in status.unfinished:
         typer.echo(f"  unfinished: {run.as_text()} ({run.run_id})")
     if status.waiting and status.waiting.since:

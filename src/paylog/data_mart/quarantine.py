@@ -33,7 +33,11 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRecord:
-    """A record in quarantine. ``raw`` is None in listings."""
+    """A record in quarantine. ``raw`` is None in listings.
+
+    :param state: ``open``, or how its replay ended: ``loaded``, ``duplicate``, ``filtered``, ``pending`` (it
+        waits for its other half) or ``rejected`` (row by row).
+    """
 
     quarantine_id: int
     subscription_id: str
@@ -44,6 +48,7 @@ class QuarantinedRecord:
     rows: int
     reason: Reason
     column: str | None
+    state: str
     created_at: datetime
     raw: bytes | None = field(repr=False)
 
@@ -92,11 +97,11 @@ def _copy(
 
 
 def rows_by_reason(connection: Connection, subscription_id: str) -> dict[Reason, int]:
-    """Scored rows in quarantine by reason, most frequent first."""
+    """Scored rows that are open in quarantine by reason, most frequent first."""
     total = func.sum(quarantine.c.rows)
     query = (
         select(quarantine.c.reason, total)
-        .where(quarantine.c.subscription_id == subscription_id)
+        .where(quarantine.c.subscription_id == subscription_id, quarantine.c.state == "open")
         .group_by(quarantine.c.reason)
         .order_by(total.desc(), quarantine.c.reason)
     )
@@ -137,6 +142,7 @@ _SELECT = select(
     quarantine.c.rows,
     quarantine.c.reason,
     quarantine.c.column_name.label("column"),
+    quarantine.c.state,
     quarantine.c.created_at,
 ).join_from(quarantine, objects)
 
