@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from credit_training import subscription
 from pydantic import ValidationError
 
@@ -93,6 +95,16 @@ def test_a_secret_among_the_arguments_is_refused_and_not_repeated(arguments: dic
     (message,) = mistakes({"routes": [{"arguments": arguments}]})
     assert "looks like a secret" in message
     assert "canary" not in message
+
+
+def test_the_documented_section_is_valid_and_every_cause_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\nalerts:", 1)[1].split("```", 1)[0]
+    documented = yaml.safe_load(f"alerts:{example}")["alerts"]
+    assert set(documented) == set(Alerts.model_fields)
+    assert set(documented["routes"][1]) == set(Route.model_fields)
+    Alerts.model_validate(documented)
+    assert all(f"| `{cause}` |" in text for cause in Cause)
 
 
 def alert(**changes: Any) -> Alert:
