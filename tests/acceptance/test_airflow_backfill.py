@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from year_of_logs import DAILY, RANGE, Year, covered, table, use_connections
+from year_of_logs import DAILY, RANGE, Year, command, covered, environment, table
 
 from paylog import pipeline
-from paylog.connections import use_resolver
 from paylog.layout import Window
 from paylog.testing.airflow_api import FINISHED, AirflowApi
 from paylog.testing.stack import Stack
@@ -25,15 +25,16 @@ DAYS = int(os.environ.get("PAYLOG_BACKFILL_DAYS", "4"))
 @pytest.fixture(scope="module")
 def year(stack: Stack, airflow: AirflowApi) -> Iterator[Year]:
     written = Year.write(stack)
-    use_connections(stack)
     wanted = {f"paylog__{name}" for name in (RANGE, DAILY)}
     stack.wait(lambda: wanted <= airflow.dags(), what="the DAGs to be parsed")
     for dag_id in wanted:
         airflow.unpause(dag_id)
-    yield written
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(stack).items():
+            patch.setenv(name, value)
+        yield written
     for dag_id in wanted:
         airflow.patch(f"/dags/{dag_id}", {"is_paused": True}, update_mask="is_paused")
-    use_resolver(None)
 
 
 def finished(stack: Stack, airflow: AirflowApi, dag_id: str, run_id: str) -> str:
@@ -79,11 +80,15 @@ def test_plan_only_changes_nothing(stack: Stack, airflow: AirflowApi, year: Year
 
 
 @pytest.mark.timeout(300)
-def test_a_year_as_one_run_beside_the_schedule(stack: Stack, airflow: AirflowApi, year: Year) -> None:
+def test_a_year_as_one_run_beside_the_schedule(
+    stack: Stack, airflow: AirflowApi, year: Year, tmp_path: Path
+) -> None:
+    """Started and followed from the command line."""
     dag_id, began = f"paylog__{RANGE}", time.monotonic()
-    conf = {"window_start": year.window.start.isoformat(), "window_end": year.end.isoformat(), "batch_mb": 1}
-    run_id = airflow.trigger(dag_id, conf=conf | {"order": "newest"})
-    assert finished(stack, airflow, dag_id, run_id) == "success"
+    options = ("--order", "newest", "--batch-size", "1MB")
+    receipt = command("backfill", RANGE, year.window, *options, "--airflow", "my_airflow")
+    run_id = receipt["run"]
+    assert receipt["balanced"]
     seconds = time.monotonic() - began
     print(f"365 days as one run: {seconds:.1f} s")
     assert seconds < 180
@@ -97,14 +102,14 @@ def test_a_year_as_one_run_beside_the_schedule(stack: Stack, airflow: AirflowApi
     ]
     assert {task["pool"] for task in scheduled} == {"paylog_load"}
     loaded = year.loaded(RANGE)
-    assert table(loaded, year.window) == table(year.clean(year.window), year.window)
+    assert table(loaded, year.window) == table(year.clean(year.window, tmp_path), year.window)
     assert_receipts_balance(RANGE, year)
     assert covered(stack, loaded, year.window)
 
 
 @pytest.mark.timeout(900)
 def test_days_as_airflows_own_backfill_beside_the_schedule(
-    stack: Stack, airflow: AirflowApi, year: Year
+    stack: Stack, airflow: AirflowApi, year: Year, tmp_path: Path
 ) -> None:
     dag_id, began = f"paylog__{DAILY}", time.monotonic()
     window = Window(year.end - DAYS * DAY, year.end)
@@ -131,6 +136,6 @@ def test_days_as_airflows_own_backfill_beside_the_schedule(
     assert {task["pool"] for task in loads if task["state"] == "success"} == {"paylog_backfill"}
     loaded = year.loaded(DAILY)
     rows, digest, _ = table(loaded, window)
-    assert (rows, digest) == table(year.clean(window), window)[:2]
+    assert (rows, digest) == table(year.clean(window, tmp_path), window)[:2]
     assert_receipts_balance(DAILY, year)
     assert covered(stack, loaded, window)

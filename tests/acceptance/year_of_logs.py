@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.testing import CliRunner
 
 from paylog import pipeline
-from paylog.connections import Connection, use_resolver
+from paylog.cli.app import app
+from paylog.connections import Connection
 from paylog.layout import Window
 from paylog.subscription import Subscription
 from paylog.testing.demo_logs import BUCKET
@@ -71,19 +74,15 @@ class Year:
     def window(self) -> Window:
         return Window(self.end - 365 * DAY, self.end)
 
-    def clean(self, window: Window) -> Subscription:
-        """The same logs loaded in one undisturbed run, into a schema of their own."""
-        text = yaml.safe_load((self.stack.subscriptions / f"{DAILY}.yaml").read_text())
-        text["data_mart"] |= {"schema": f"clean_{window.start:%Y%m%d}"}
-        text["logs"] |= {"lookback": "0s"}
-        subscription = Subscription.model_validate(text)
-        pipeline.prepare(subscription)
-        planned = pipeline.plan(subscription, window)
-        pipeline.save_plan(subscription, planned, "clean")
-        for batch in planned.batches:
-            pipeline.ingest_planned(subscription, "clean", batch.batch_id)
-        assert pipeline.reconcile(subscription, "clean", window).counts.balanced
-        return subscription
+    def clean(self, window: Window, folder: Path) -> Subscription:
+        """The same logs loaded by the command line, in one undisturbed run, into a schema of their own."""
+        document = yaml.safe_load((self.stack.subscriptions / f"{DAILY}.yaml").read_text())
+        document["data_mart"] |= {"schema": f"clean_{window.start:%Y%m%d}"}
+        document["logs"] |= {"lookback": "0s"}
+        (folder / f"{DAILY}.yaml").write_text(yaml.safe_dump(document))
+        receipt = command("backfill", DAILY, window, "--subscriptions", folder, "--workers", 1)
+        assert receipt["balanced"]
+        return Subscription.model_validate(document)
 
     def loaded(self, name: str) -> Subscription:
         """The subscription that Airflow loads."""
@@ -92,10 +91,26 @@ class Year:
         )
 
 
-def use_connections(stack: Stack) -> None:
-    """Resolve the stack's connections in this process."""
-    known = {name: Connection(name, **fields) for name, fields in stack.connections().items()}
-    use_resolver(known.__getitem__)
+def environment(stack: Stack) -> dict[str, str]:
+    """Variables for the command line: the stack's connections, and one to its Airflow."""
+    fields = {
+        "conn_type": "http",
+        "host": "127.0.0.1",
+        "port": stack.port,
+        "login": "admin",
+        "password": stack.airflow.users["admin"],
+    }
+    return stack.environment() | {"AIRFLOW_CONN_MY_AIRFLOW": json.dumps(fields)}
+
+
+def command(name: str, subscription_id: str, window: Window, *options: object) -> Any:
+    """The document of a command of ``paylog`` that succeeds."""
+    span = ("--from", window.start.isoformat(), "--to", window.end.isoformat())
+    arguments = [name, subscription_id, *span, *map(str, options), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    print(result.stderr)
+    return json.loads(result.stdout)
 
 
 def table(subscription: Subscription, window: Window) -> tuple[int, str, dict[str, int]]:
