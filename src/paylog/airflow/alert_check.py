@@ -72,7 +72,7 @@ def _checked(subscription: Subscription, context: Any) -> list[str]:
     """The causes that are open after a look at one subscription."""
     from paylog import pipeline
     from paylog.airflow import metrics
-    from paylog.airflow.alerts import dag_link, tell_due
+    from paylog.airflow.alerts import tell_due
     from paylog.airflow.window import SchedulePeriods
     from paylog.freshness import freshness
 
@@ -84,7 +84,7 @@ def _checked(subscription: Subscription, context: Any) -> list[str]:
         storage = pipeline.open_storage(subscription)
         found = freshness(subscription, storage, watermark, periods.closed_before)
         for cause, summary in found.wrong.items():
-            details = {"link": dag_link(dag_id(subscription.id))}
+            details = {"link": _payload_tab(subscription)}
             data_mart.alerts.see(subscription.id, cause, summary, details)
         data_mart.alerts.resolve(subscription.id, found.in_order)
         tell_due(subscription, data_mart, context)
@@ -95,12 +95,18 @@ def _checked(subscription: Subscription, context: Any) -> list[str]:
 
 
 def _unreachable(subscription: Subscription, error: PaylogError, context: Any) -> list[str]:
-    from paylog.airflow.alerts import dag_link, report
+    from paylog.airflow.alerts import report
     from paylog.alerts import cause_of
 
-    details = {"link": dag_link(dag_id(subscription.id))}
+    details = {"link": _payload_tab(subscription)}
     report(subscription, cause_of(error), str(error), details, context)
     return [cause_of(error).value]
+
+
+def _payload_tab(subscription: Subscription) -> str:
+    from paylog.airflow.alerts import dag_link
+
+    return f"{dag_link(dag_id(subscription.id))}/plugin/payload"
 
 
 def _label(open_causes: dict[str, list[str]]) -> str:
