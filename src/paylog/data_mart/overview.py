@@ -170,7 +170,10 @@ class Overview:
             }
 
     def days(self, subscription_id: str) -> list[DayCounts]:
-        """Objects and rows by UTC day of their scoring, in order; superseded objects left out."""
+        """Objects and rows by UTC day of their scoring, in order; what is gone left out.
+
+        A replayed record was read once: it is what the replay made of it, and no longer rejected.
+        """
         o, r = objects.c, receipts.c
         # An object of which nothing was loaded has no scoring time: then its own, inside its window.
         of_window = (
@@ -179,11 +182,18 @@ class Overview:
             .correlate(objects)
             .scalar_subquery()
         )
-        moment = func.coalesce(o.min_scoring_timestamp, of_window)
-        day = func.date_trunc("day", moment, "UTC").label("day")
-        sums = [func.sum(o[name]) for name in COUNT_NAMES]
+        day = func.date_trunc("day", func.coalesce(o.min_scoring_timestamp, of_window), "UTC").label("day")
+        again = o.state == "replayed"
+        first = {name: func.coalesce(func.sum(o[name]).filter(~again), 0) for name in ("read", "rejected")}
+        others = [name for name in COUNT_NAMES if name not in first]
+        settled = func.coalesce(func.sum(sum((o[name] for name in others), literal(0))).filter(again), 0)
+        sums = {
+            **{name: func.sum(o[name]) for name in others},
+            "read": first["read"],
+            "rejected": func.greatest(first["rejected"] - settled, 0),
+        }
         query = (
-            select(day, func.count(), *sums)
+            select(day, func.count().filter(~again), *(sums[name] for name in COUNT_NAMES))
             .where(o.subscription_id == subscription_id, o.state.not_in(GONE))
             .group_by(day)
             .order_by(day)
