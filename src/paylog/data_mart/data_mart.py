@@ -38,10 +38,11 @@ from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
 from paylog.data_mart.replays import Replays
 from paylog.data_mart.retractions import Retractions
+from paylog.data_mart.schema_changes import SchemaChange
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.watermark import Watermark
-from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason, SchemaMismatch
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
@@ -107,13 +108,26 @@ class DataMart:
     def ensure(self, subscription: Subscription) -> list[str]:
         """Create the subscription's payload table or add what it lacks; returns the changes.
 
-        :raises SchemaMismatch: a column has another type, or a new required one has no values.
+        :raises SchemaMismatch: a column has another type, a new required one has no values, or the rows that
+            are there would get another meaning.
         """
         table = self._table(subscription)
         with self._sessions.transaction(f"prepare subscription {subscription.id!r}") as connection:
+            if refused := subscriptions.schema_change(connection, subscription, table).refused:
+                raise SchemaMismatch(
+                    f"Payload table {self.schema}.{table.name} does not fit the model schema: "
+                    + "; ".join(refused)
+                    + ". Or give the subscription a new id, and so a new table."
+                )
             changes = table.ensure(connection)
             subscriptions.register(connection, subscription, changes)
         return changes
+
+    def schema_change(self, subscription: Subscription) -> SchemaChange:
+        """The model schema beside the table and the version that loaded it last. Changes nothing."""
+        table = self._table(subscription)
+        with self._sessions.transaction(f"compare the schema of {subscription.id!r}") as connection:
+            return subscriptions.schema_change(connection, subscription, table)
 
     @contextmanager
     def load(
