@@ -84,6 +84,7 @@ def plan_lines(planned: Plan) -> list[str]:
     work = f"{_counted(planned.objects, 'object')} in {_counted(len(planned.batches), 'batch', 'es')}"
     notes = {
         "already loaded": planned.already_loaded,
+        "new": planned.new if planned.new < planned.objects else 0,
         "changed since they were loaded": planned.changed,
         "growing, read on from where they ended": planned.growing,
         "read again": planned.again,
