@@ -39,6 +39,7 @@ print("ANSWER" + json.dumps({
 """
 
 
+REPLAYS = {f"paylog_replay__{name}" for name in ("churn", "churn-kserve", "credit-risk", "credit-risk-azure")}
 OTHERS = {"paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
 
 
@@ -91,7 +92,7 @@ def task(dag: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_every_subscription_gives_one_dag_without_network_or_heavy_imports(shipped: dict[str, Any]) -> None:
     assert shipped["errors"] == {}
-    assert set(shipped["dags"]) == {"paylog__churn", TRAINING, *OTHERS}
+    assert set(shipped["dags"]) == {"paylog__churn", TRAINING, *OTHERS, *REPLAYS}
     assert shipped["heavy"] == []
     assert shipped["seconds"] < 1.0
 
@@ -125,6 +126,15 @@ def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconcile
     assert "data set `d`" in dag["doc_md"]
 
 
+def test_the_replay_dag_asks_for_a_reason_and_waits_for_nobody(shipped: dict[str, Any]) -> None:
+    dag = shipped["dags"]["paylog_replay__churn"]
+    assert [t["__var"]["task_id"] for t in dag["tasks"]] == ["replay"]
+    params = dict(dag["params"])
+    assert set(params) == {"reason", "window_start", "window_end"}
+    assert "TYPE_MISMATCH" in json.dumps(params["reason"])
+    assert dag["timetable"]["__type"].endswith("NullTimetable")
+
+
 def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"]["paylog__churn"]
     assert dag["timetable"]["__type"].endswith("CronDataIntervalTimetable")
@@ -138,9 +148,7 @@ def test_a_subscription_with_alerts_reports_failures_and_is_looked_at(
 ) -> None:
     assert not any("callback" in name for name in task(shipped["dags"]["paylog__churn"], "plan"))
     with (subscriptions / "churn.yaml").open("a") as file:
-        file.write("
-alerts: {deadline: 2h}
-")
+        file.write("\nalerts: {deadline: 2h}\n")
     dags = parse(home, subscriptions)["dags"]
     churn, check = dags["paylog__churn"], dags["paylog_alerts"]
     assert churn["has_on_failure_callback"]

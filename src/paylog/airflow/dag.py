@@ -97,7 +97,7 @@ def subscription_dag(subscription: Subscription) -> DAG:
         if subscription.deliver is None:
             loads >> reconciled
         else:
-            loads >> _deliver(subscription) >> reconciled
+            loads >> deliver_task(subscription) >> reconciled
     return dag
 
 
@@ -111,7 +111,7 @@ def _plan(subscription: Subscription) -> Any:
         context = get_current_context()
         window, form = _window(subscription, context), Form.of(context["params"])
         if not form.plan_only:
-            with _refusal_shown(context):
+            with refusal_shown(context):
                 pipeline.prepare(subscription)
         planned = pipeline.plan(
             subscription,
@@ -160,7 +160,7 @@ def _ingest(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        with _refusal_shown(context, f"{batch['label']} → "):
+        with refusal_shown(context, f"{batch['label']} → "):
             receipt = pipeline.ingest_planned(
                 subscription, context["run_id"], batch["batch"], progress=logged_progress()
             )
@@ -173,7 +173,9 @@ def _ingest(subscription: Subscription) -> Any:
     return ingest
 
 
-def _deliver(subscription: Subscription) -> Any:
+def deliver_task(subscription: Subscription) -> Any:
+    """The task that posts what a run loaded."""
+
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
@@ -186,7 +188,7 @@ def _deliver(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        with _refusal_shown(context):
+        with refusal_shown(context):
             counts = pipeline.deliver(subscription, context["run_id"], logged_delivery())
         show_label(context, counts.as_text())
         return counts.as_dict()
@@ -250,7 +252,7 @@ def show_label(context: Any, text: str) -> None:
 
 
 @contextmanager
-def _refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
+def refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
     """Name the task instance after the error that no retry can help, so that no log need be opened."""
     try:
         yield

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from paylog.plan import Plan
     from paylog.preview import Preview
     from paylog.records import Counts
+    from paylog.replay import ReplayReceipt
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
     from paylog.training_data import Finding
@@ -90,6 +91,18 @@ def receipt_text(receipt: RunReceipt) -> str:
     return " · ".join(" ".join(line.split()) for line in receipt.as_text().splitlines())
 
 
+def replay_label(receipt: ReplayReceipt) -> str:
+    """``41 rows tried again · 38 loaded · 3 rejected``."""
+    left = sum(receipt.left.values())
+    parts = [f"{receipt.replayed:,} rows tried again", *_fates(receipt.receipt.counts)]
+    return " · ".join([*parts, f"{left:,} records left open"] if left else parts)
+
+
+def replay_text(receipt: ReplayReceipt) -> str:
+    """All of the receipt of a replay, without line breaks."""
+    return " · ".join(" ".join(line.split()) for line in receipt.as_text().splitlines())
+
+
 def window_label(window: Window) -> str:
     """``2024-01-19`` or ``2024-01-19 to 2024-01-21`` for whole UTC days, else with the hours."""
     start, end = window.start, window.end
@@ -143,6 +156,18 @@ def training_data_description(subscription: Subscription, payload_dag: str) -> s
         "expected, what was found and what to do as its label; an error makes the run fail. "
         "XCom `check` of **check**, and the asset event, hold all of it.\n\n"
         f"The same from the command line: `paylog training check {subscription.id}`."
+    )
+
+
+def replay_description(subscription: Subscription, payload_dag: str) -> str:
+    """The documentation panel of the replay's DAG, in Markdown."""
+    return (
+        f"### Replay of `{subscription.id}`\n\n"
+        f"Records that DAG `{payload_dag}` put in quarantine are loaded again, after the model schema, or "
+        "whatever else was wrong, is mended: the same path and the same ids as a first load. A record that "
+        "loads is closed with its outcome; one that is rejected again stays, with its new reason. Trigger it "
+        "with a reason, a window or neither. Running it twice does nothing twice.\n\n"
+        f"The same from the command line: `paylog replay {subscription.id}`."
     )
 
 
