@@ -38,6 +38,7 @@ class Pace:
 class RunState:
     """How far a planned run is.
 
+    :param planned: batches that are not loaded yet; the others were committed, refused or retracted since.
     :param active: it was planned, or a batch was loaded, in the last ten minutes.
     :param seconds_left: by the pace of the last ten minutes; None when nothing was loaded in them.
     """
@@ -45,6 +46,7 @@ class RunState:
     run_id: str
     window: tuple[datetime, datetime]
     batches: int
+    planned: int
     committed: int
     refused: int
     bytes: int
@@ -110,7 +112,7 @@ class Backfills:
         with self._sessions.transaction(f"read the plans of {subscription_id!r}") as connection:
             recent = batches.c.planned_at > func.now() - _REMEMBERED
             states = list(_states(connection, subscription_id, recent))
-        return [state for state in states if state.committed + state.refused < state.batches]
+        return [state for state in states if state.planned]
 
     def resumable(
         self, subscription_id: str, prefix: str, window: tuple[datetime, datetime], schema_version: str
@@ -129,7 +131,7 @@ class Backfills:
                 b.run_id.startswith(prefix, autoescape=True),
                 b.window_start == window[0],
                 b.window_end == window[1],
-                b.state != "committed",
+                b.state.in_(("planned", "over_budget", "refused")),
                 b.run_id.not_in(other_schema),
             )
             .order_by(b.planned_at.desc())
@@ -177,6 +179,7 @@ def _states(connection: Connection, subscription_id: str, which: ColumnElement[b
             func.min(b.window_start).label("start"),
             func.max(b.window_end).label("end"),
             func.count().label("batches"),
+            func.count().filter(b.state == "planned").label("planned_batches"),
             func.count().filter(committed).label("committed"),
             func.count().filter(b.state.in_(("over_budget", "refused"))).label("refused"),
             func.sum(b.bytes).label("bytes"),
@@ -209,6 +212,7 @@ def _states(connection: Connection, subscription_id: str, which: ColumnElement[b
             row.run_id,
             (row.start, row.end),
             row.batches,
+            row.planned_batches,
             row.committed,
             row.refused,
             int(row.bytes),
