@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 
 from exactly_once.runs import ingest_with_retries
+from paylog import pipeline, replay, retract
 from paylog.connections import Connection, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
@@ -33,6 +34,31 @@ class Task:
     connections: Mapping[str, Connection]
     flush_rows: int = 250
     tries: int = 1
+
+    def work(self) -> Receipt:
+        """Load the batch."""
+        return ingest_with_retries(self.subscription, self.run_id, self.batch_id, self.tries)
+
+
+class Replay(Task):
+    """Everything in quarantine once more."""
+
+    def work(self) -> Receipt:
+        replay.replay(self.subscription, self.run_id)
+        return _receipt(self.subscription, self.run_id)
+
+
+class Retract(Task):
+    """Take back the run ``batch_id``."""
+
+    def work(self) -> Receipt:
+        retract.retract(self.subscription, retract.Selection(run=self.batch_id), actor="me", reason="test")
+        return _receipt(self.subscription, None)
+
+
+def _receipt(subscription: Subscription, run_id: str | None) -> Receipt:
+    with pipeline.open_data_mart(subscription) as data_mart:
+        return data_mart.receipts(subscription.id, run_id)[0]
 
 
 class Worker:
@@ -87,6 +113,6 @@ def _work(task: Task, pipe: Pipe, barrier: Barrier | None) -> None:
     if barrier is not None:
         barrier.wait(30)
     try:
-        pipe.send(ingest_with_retries(task.subscription, task.run_id, task.batch_id, task.tries))
+        pipe.send(task.work())
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
