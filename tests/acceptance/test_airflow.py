@@ -59,7 +59,8 @@ def test_a_run_loads_its_window(airflow: AirflowApi, loaded: str, mart: DataMart
     assert {task["state"] for task in airflow.tasks(CHURN, loaded)} == {"success"}
     ingests = instances(airflow, CHURN, loaded, "ingest")
     assert len(ingests) == 2
-    assert {task["pool"] for task in ingests} == {"paylog_load"}
+    # It names a window: it stands behind scheduled runs.
+    assert {task["pool"] for task in ingests} == {"paylog_backfill"}
     rows, _, reasons = table(mart, "churn")
     assert (rows, reasons) == (expected.counts.loaded, expected.reasons)
 
