@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,9 @@ REPLAYS = {f"paylog_replay__{name}" for name in ("churn", "churn-kserve", "credi
 OTHERS = {"paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
 
 
-def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any]:
+def parse(
+    home: Path, subscriptions: Path, *, dag_id: str = "", dags: Path = REPOSITORY / "dags"
+) -> dict[str, Any]:
     """What the DAG folder gives with this folder of subscriptions."""
     environment = {
         **os.environ,
@@ -56,7 +59,7 @@ def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any
     if not dag_id:
         del environment["_AIRFLOW_PARSING_CONTEXT_DAG_ID"]
     done = subprocess.run(
-        [sys.executable, "-c", _PARSE, str(REPOSITORY / "dags")],
+        [sys.executable, "-c", _PARSE, str(dags)],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
@@ -133,6 +136,17 @@ def test_the_replay_dag_asks_for_a_reason_and_waits_for_nobody(shipped: dict[str
     assert set(params) == {"reason", "window_start", "window_end"}
     assert "TYPE_MISMATCH" in json.dumps(params["reason"])
     assert dag["timetable"]["__type"].endswith("NullTimetable")
+
+
+def test_the_example_of_a_job_that_starts_on_completeness(home: Path, tmp_path: Path) -> None:
+    """docs/operating.md, as a DAG file of the user."""
+    text = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8")
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "@dag" in code)
+    (tmp_path / "drift.py").write_text(example)
+    found = parse(home, REPOSITORY / "subscriptions", dags=tmp_path)
+    assert found["errors"] == {}
+    timetable = found["dags"]["credit_risk_drift"]["timetable"]
+    assert "paylog/credit-risk/complete" in json.dumps(timetable)
 
 
 def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any]) -> None:
