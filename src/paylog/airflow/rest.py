@@ -24,8 +24,10 @@ class AirflowRest:
     :param user: empty: ``password`` is a token already.
     """
 
-    def __init__(self, url: str, user: str, password: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=_SECONDS)
+    def __init__(
+        self, url: str, user: str, password: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._http = httpx.Client(base_url=url, timeout=_SECONDS, transport=transport)
         self._user = user
         self._password = password
         self.url = url

@@ -14,6 +14,7 @@ from paylog.airflow.rest import FINISHED, AirflowRest
 from paylog.cli.answer import print_json, printable
 from paylog.cli.exit_code import ExitCode, UnfinishedRunError
 from paylog.connections import resolve
+from paylog.errors import StopError
 from paylog.forecast import duration
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class AirflowRun:
         if batch_size:
             conf["batch_mb"] = max(1, batch_size // _MEGABYTE)
         airflow, dag_id = AirflowRest.of(resolve(connection)), f"paylog__{subscription.id}"
+        if airflow.get(f"/dags/{dag_id}")["is_paused"]:
+            raise StopError(f"DAG {dag_id} is paused in Airflow ({airflow.url}): unpause it first.")
         return cls(airflow, dag_id, airflow.trigger(dag_id, conf=conf))
 
     def follow(self, as_json: bool) -> None:
