@@ -101,7 +101,7 @@ def rounds(
 def document(found: dict[int, Measure], objects: int, facts: Sequence[str]) -> str:
     """The results in Markdown."""
     lines = [
-        "| workers | records/s | objects/s | times one | wall s | CPU s/M | paylog CPU s | PostgreSQL CPU s |",
+        "| workers | records/s | objects/s | times one | wall s | CPU s/M | paylog CPU | PostgreSQL CPU |",
         "| --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for workers, load in found.items():

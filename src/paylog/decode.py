@@ -5,9 +5,12 @@ storage bytes → decompressed stream → record blocks → events (engine) → 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 
 from paylog.engines import Decoded, Engine, Events
@@ -26,6 +29,7 @@ from paylog.subscription import Subscription
 
 LEFTOVER_BYTES = 1 << 20
 MOST_SCANNED = 1 << 30
+_DOCUMENTS = re.compile(r"\.(?:json|jsonl|ndjson)(?:\.(?:gz|zst))?$")
 
 
 @dataclass(slots=True)
@@ -67,29 +71,53 @@ class Decoder:
         self._columns: RegularColumns | None = None
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
-    def blocks(self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0) -> Iterator[Block]:
+    def blocks(
+        self, item: CaptureObject, chunks: Iterator[bytes], first: int = 0, parts: int | None = None
+    ) -> Iterator[Block]:
         """Blocks that account for every record of the object, in bounded memory.
 
         :param chunks: the stored bytes, compressed or not.
         :param first: position of the first record in them, if they are not the whole object.
+        :param parts: only so many of the reader's blocks, to look at a beginning.
         :raises DecompressionLimitExceeded: the object is larger than ``logs.max_object_bytes``.
         """
         stream = decompress(chunks, item.key, self.logs.max_object_bytes)
-        # The version of an object that grows changes, the identity of its records does not.
-        known = replace(item, version="") if self.engine.appends(item) else item
-        place = Place(known, self.engine.variant(item))
-        for block in self._blocks(stream, item, place, first):
+        place = self._place(item)
+        for block in self._blocks(stream, item, place, first, parts):
             yield self._with_halves(block, item, place.variant) if block.halves else block
+
+    def stands_alone(self, item: CaptureObject) -> bool:
+        """Whether a record in quarantine says all by itself: a JSON document, not a row of a table."""
+        return type(self.engine).reader is Engine.reader or _DOCUMENTS.search(item.key) is not None
+
+    def records(
+        self, item: CaptureObject, records: Sequence[bytes], positions: Sequence[int]
+    ) -> Iterator[Block]:
+        """Blocks of single documents of the object, without the object.
+
+        :param positions: of the records in the object, ascending.
+        """
+        place = self._place(item)
+        for run in np.split(np.arange(len(positions)), np.flatnonzero(np.diff(positions) != 1) + 1):
+            if len(run):
+                together = RecordBlock(b"", positions[run[0]], [records[i] for i in run])
+                for block in self._normalized(self._decode(together, place), place):
+                    yield self._with_halves(block, item, place.variant) if block.halves else block
 
     def pairs(self, events: Sequence[Events], variant: str) -> Iterator[Block]:
         """Blocks of the events that pairs of halves made; their positions are not looked into."""
         return self.normalizer.blocks(Decoded(list(events)), Place(None, variant))
 
+    def _place(self, item: CaptureObject) -> Place:
+        # The version of an object that grows changes, the identity of its records does not.
+        known = replace(item, version="") if self.engine.appends(item) else item
+        return Place(known, self.engine.variant(item))
+
     def _blocks(
-        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int
+        self, stream: Iterator[bytes], item: CaptureObject, place: Place, first: int, parts: int | None
     ) -> Iterator[Block]:
         leftover = _Leftover()
-        for part in self.engine.reader(item)(stream, self.logs.max_record_bytes):
+        for part in islice(self.engine.reader(item)(stream, self.logs.max_record_bytes), parts):
             if isinstance(part, Reject):
                 yield Block(self._empty, [replace(part, position=part.position + first)])
                 continue

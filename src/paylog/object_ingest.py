@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
@@ -58,17 +59,20 @@ class ObjectIngest:
                 self._ingest(item, opened, self._load.part(item) if grows else None, grows=grows)
                 return
             except ObjectChanged as change:
-                if isinstance(change, ObjectRewritten):
-                    grows = grows and not isinstance(change, CompressedObject)
-                    self._ingest(item, self._storage.open, None, grows=grows)
-                    return
                 if attempt == reads:
                     raise
+                rewritten = isinstance(change, ObjectRewritten)
+                compressed = isinstance(change, CompressedObject)
             try:
-                item, opened = self._storage.stat(item.key), self._storage.open
+                now = replace(self._storage.stat(item.key), replaces=item.replaces)
             except ObjectNotFound:
                 log.warning("%s was deleted after it was listed: there is nothing to load", item.uri)
                 return
+            # Else the plan was older than what is loaded: the object is not shorter, but longer.
+            if rewritten and now.version == item.version:
+                self._ingest(now, self._storage.open, None, grows=grows and not compressed)
+                return
+            item, opened = now, self._storage.open
 
     def supply(self, freed: Freed, root: str) -> None:
         """Offer halves again whose other halves went with an older version of an object.
@@ -89,7 +93,7 @@ class ObjectIngest:
 
     def _ingest(self, item: CaptureObject, opened: _Open, after: LiveEntry | None, *, grows: bool) -> None:
         complete = item.last_modified < datetime.now(UTC) - self._decoder.logs.lookback
-        if after and after.version == item.version and not complete:
+        if after and after.version == item.version and not (complete and after.state == "partial"):
             self._load.already_loaded += 1
             return
         with self._load.object(item, after) as target:

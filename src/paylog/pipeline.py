@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from paylog.layout import Layout, Window
 from paylog.object_ingest import ObjectIngest, Progress
 from paylog.plan import MAX_BATCHES, Batch, Plan, in_order, listed, make_plan, searched_window, to_read_again
 from paylog.records import Receipt
+from paylog.reprocess import Order, Reprocess
 from paylog.run_receipt import RunReceipt
 from paylog.storage import Storage, connect
 from paylog.storage.payloads import Payloads
@@ -31,8 +32,9 @@ from paylog.storage.read_ahead import ReadAhead
 from paylog.training_status import TrainingStatus, judge, require
 
 if TYPE_CHECKING:
-    from paylog.data_mart import DataMart, StoredCheck
+    from paylog.data_mart import DataMart, StoredCheck, Watermark
     from paylog.data_mart.deliveries import DeliveryCounts
+    from paylog.data_mart.payload_records import StoredCount
     from paylog.openscale.service import Service
     from paylog.subscription import Subscription
 
@@ -74,19 +76,32 @@ def plan(
     batch_bytes: int | None = None,
     max_batches: int = MAX_BATCHES,
     workers: int = 1,
+    reprocess: Reprocess = Reprocess.NEW,
+    order: Order = Order.OLDEST,
+    run_id: str | None = None,
 ) -> Plan:
     """What a run over ``window`` has to load. Reads no data and changes nothing.
 
     :param workers: processes among which the batches shall divide evenly.
+    :param run_id: of the run, if it was begun: what it has loaded itself is not read again.
     """
     storage = open_storage(subscription)
     found = list(listed(storage, subscription, window))
     loaded: Mapping[str, str] = {}
+    stale: Mapping[str, str] = {}
+    replaced: Mapping[str, int] = {}
     forgotten = None
     with open_data_mart(subscription) as data_mart:
         if data_mart.is_set_up():
-            found += to_read_again(storage, data_mart.stale_objects(subscription.id), found)
-            loaded = data_mart.ledger(subscription.id, [item.uri for item in found])
+            stale = data_mart.stale_objects(subscription.id)
+            found += to_read_again(storage, stale, found)
+            uris = [item.uri for item in found]
+            loaded = data_mart.ledger(subscription.id, uris)
+            if reprocess is not Reprocess.NEW:
+                some = reprocess is Reprocess.REJECTED
+                replaced = data_mart.backfills.replaceable(
+                    subscription.id, uris, rejected_only=some, not_of_run=run_id
+                )
             # After the ledger: whoever removes entries has moved the mark before.
             forgotten = data_mart.maintenance.marks(subscription.id).forgotten_before
     known = [item for item in found if item.uri in loaded or not _before(item.last_modified, forgotten)]
@@ -98,6 +113,9 @@ def plan(
         batch_bytes=batch_bytes or subscription.batch.bytes,
         max_batches=max_batches,
         workers=workers,
+        unfinished=stale,
+        replaced=replaced,
+        order=order,
     )
     return replace(planned, forgotten=len(found) - len(known))
 
@@ -281,15 +299,10 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         data_mart.expire_pending(subscription, run_id, (window.start, window.end))
         waiting = data_mart.pending(subscription.id)
         receipts = data_mart.receipts(subscription.id, run_id=run_id, limit=None)
-        stored = data_mart.stored_counts(subscription.id, run_id)
-        for count in stored:
-            if count.stored not in (None, count.loaded):
-                raise UnbalancedReceipt(
-                    f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the "
-                    f"payload table holds {count.stored} of them. Rows were changed by hand, or paylog "
-                    "has a defect."
-                )
-        through = _complete_through(subscription, window, [count.uri for count in stored], data_mart)
+        stored = hold_against_table(subscription, run_id, data_mart)
+        layout = Layout(subscription.layout)
+        late = sum(layout.misses(count.uri, window) for count in stored)
+        known = _moved_watermark(subscription, run_id, window, late, data_mart)
         training = TrainingStatus.of(subscription, data_mart)
         findings = data_mart.training.findings(subscription.id, run_id, limit=None) if training else []
         delivery = _audited(subscription, run_id, data_mart) if subscription.deliver else None
@@ -300,12 +313,29 @@ def reconcile(subscription: Subscription, run_id: str, window: Window) -> RunRec
         window,
         receipts,
         counted=counted,
-        complete_through=through,
+        complete_through=known.complete_through,
+        moved_from=known.moved_from if known.moved_by == run_id else None,
+        late_objects=late,
         training_data=training,
         payload_findings=findings,
         waiting=waiting.halves,
         delivery=delivery,
     )
+
+
+def hold_against_table(subscription: Subscription, run_id: str, data_mart: DataMart) -> list[StoredCount]:
+    """The rows of a run's objects, by the ledger and in the table.
+
+    :raises UnbalancedReceipt: the table does not hold the rows that the ledger says.
+    """
+    stored = data_mart.stored_counts(subscription.id, run_id)
+    for count in stored:
+        if count.stored not in (None, count.loaded):
+            raise UnbalancedReceipt(
+                f"{subscription.id}: {count.uri} loaded {count.loaded} rows by the ledger, but the payload "
+                f"table holds {count.stored} of them. Rows were changed by hand, or paylog has a defect."
+            )
+    return stored
 
 
 def _audited(subscription: Subscription, run_id: str, data_mart: DataMart) -> DeliveryCounts:
@@ -314,16 +344,14 @@ def _audited(subscription: Subscription, run_id: str, data_mart: DataMart) -> De
     return audited(data_mart, subscription, run_id)
 
 
-def _complete_through(
-    subscription: Subscription, window: Window, uris: Iterable[str], data_mart: DataMart
-) -> datetime:
+def _moved_watermark(
+    subscription: Subscription, run_id: str, window: Window, late: int, data_mart: DataMart
+) -> Watermark:
     """Note what was listed, and move the watermark as far as nothing is missing before it."""
     searched = searched_window(subscription, window)
     end = max(searched.start, min(window.end, datetime.now(UTC) - subscription.logs.settle))
-    layout = Layout(subscription.layout)
-    late = sum(layout.misses(uri, window) for uri in uris)
     since = subscription.schedule.start or window.start
-    return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late).complete_through
+    return data_mart.advance_watermark(subscription.id, (searched.start, end), since, late, run_id)
 
 
 def open_storage(subscription: Subscription) -> Storage:

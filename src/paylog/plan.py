@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import accumulate, groupby
 from operator import itemgetter
@@ -13,6 +13,7 @@ from paylog.engines import Engine, engine
 from paylog.errors import ObjectChanged, ObjectNotFound
 from paylog.layout import Layout, Window
 from paylog.records import CaptureObject
+from paylog.reprocess import Order
 from paylog.storage import Storage
 from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
@@ -45,6 +46,8 @@ class Plan:
 
     :param too_young: objects that ``logs.settle`` leaves for the next run.
     :param changed: objects that are loaded in an older version.
+    :param growing: objects that the engine appends to, of which a part is loaded.
+    :param again: objects that are read again although they did not change.
     :param late: objects older than the window, found by ``logs.lookback``.
     :param forgotten: unknown objects so old that retention may have removed their ledger entries: not read.
     """
@@ -55,8 +58,15 @@ class Plan:
     already_loaded: int = 0
     too_young: int = 0
     changed: int = 0
+    growing: int = 0
+    again: int = 0
     late: int = 0
     forgotten: int = 0
+
+    @property
+    def new(self) -> int:
+        """Objects of which nothing is loaded."""
+        return self.objects - self.changed - self.growing - self.again
 
     @property
     def objects(self) -> int:
@@ -76,14 +86,21 @@ def searched_window(subscription: Subscription, window: Window) -> Window:
 
 
 def listed(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
-    """Objects of the window and of the lookback before it, and those that their manifests name; each once."""
+    """Objects of the window and of the lookback before it, each once."""
+    return found_in(storage, subscription, searched_window(subscription, window))
+
+
+def found_in(storage: Storage, subscription: Subscription, window: Window) -> Iterator[CaptureObject]:
+    """Objects of the window, and those that their manifests name, each once.
+
+    Those that no folder gives a time are of every window.
+    """
     logs, owner = subscription.logs, engine(subscription)
     layout = Layout(subscription.layout)
-    searched = searched_window(subscription, window)
     manifests, met = [], set()
-    for prefix in layout.prefixes(searched):
+    for prefix in layout.prefixes(window):
         for item in _alive(storage, storage.list(prefix)):
-            covered = layout.covers(item.key, searched) and _is_of_variant(item, logs.variant)
+            covered = layout.covers(item.key, window) and _is_of_variant(item, logs.variant)
             if covered and not owner.skips(item):
                 manifests += [item] if owner.is_manifest(item) else []
                 met.add(item.key)
@@ -154,29 +171,56 @@ def make_plan(
     batch_bytes: int,
     max_batches: int,
     workers: int = 1,
+    unfinished: Collection[str] = (),
+    replaced: Mapping[str, int] | None = None,
+    order: Order = Order.OLDEST,
 ) -> Plan:
     """Subtract the ledger (``loaded``: URI → version) and cut what is left into batches.
 
     :param workers: among which the batches shall divide evenly.
+    :param unfinished: URIs of objects that are loaded, but must be read again or on.
+    :param replaced: ledger entries by URI that the window's objects take the place of, changed or not.
     """
-    youngest = datetime.now(UTC) - subscription.logs.settle
     layout = Layout(subscription.layout)
-    new, young, changed, late = [], 0, 0, 0
+    sorted_out = _Sorting(subscription, layout, window)
     for item in found:
-        if loaded.get(item.uri) == item.version:
-            continue
-        if item.last_modified > youngest:
-            young += 1
-            continue
-        changed += item.uri in loaded
-        late += layout.misses(item.key, window)
-        new.append(item)
-    new = in_order(subscription, new)
+        sorted_out.add(item, loaded.get(item.uri), item.uri in unfinished, (replaced or {}).get(item.uri))
+    new = in_order(subscription, sorted_out.to_load)
     cut = _cut(new, batch_bytes, max_batches, layout)
     parts = _shared(new, cut, workers, max_batches, layout)
+    if order is Order.NEWEST:
+        parts.reverse()
     batches = [_batch(number, part, layout) for number, part in enumerate(parts)]
-    already = len(found) - len(new) - young
-    return Plan(subscription.id, window, batches, already, young, changed, late)
+    return Plan(subscription.id, window, batches, **sorted_out.counts)
+
+
+class _Sorting:
+    """Which of the objects found are to be loaded, and how many there are of each kind."""
+
+    def __init__(self, subscription: Subscription, layout: Layout, window: Window) -> None:
+        self.to_load: list[CaptureObject] = []
+        self.counts = dict.fromkeys(("already_loaded", "too_young", "changed", "growing", "again", "late"), 0)
+        self._youngest = datetime.now(UTC) - subscription.logs.settle
+        self._engine = engine(subscription)
+        self._layout = layout
+        self._window = window
+
+    def add(self, item: CaptureObject, version: str | None, unfinished: bool, entry: int | None) -> None:
+        """Take an object, whose ``version`` is loaded; and the ledger entry that it shall replace."""
+        in_window = not self._layout.misses(item.key, self._window)
+        same = version == item.version
+        if same and not (entry and in_window):
+            self.counts["already_loaded"] += 1
+        elif item.last_modified > self._youngest:
+            self.counts["too_young"] += 1
+        else:
+            known = version is not None or unfinished
+            if known:
+                appended = not same and self._engine.appends(item)
+                kind = "growing" if appended else "changed" if version and not same else "again"
+                self.counts[kind] += 1
+            self.counts["late"] += not in_window
+            self.to_load.append(replace(item, replaces=entry) if entry and in_window else item)
 
 
 def in_order(subscription: Subscription, items: Iterable[CaptureObject]) -> list[CaptureObject]:

@@ -22,6 +22,7 @@ class CaptureObject:
     :param uri: whole address, ``cos://bucket/key`` or ``file:///folder/key``; the ledger's key.
     :param version: changes whenever the content does (ETag; local: mtime in ns and size).
     :param size: bytes as stored, before decompression.
+    :param replaces: ledger entry that this takes the place of, even when the version is still the same.
     """
 
     uri: str
@@ -29,6 +30,7 @@ class CaptureObject:
     version: str
     size: int
     last_modified: datetime
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Receipt:
     :param seconds: wall-clock time of the transaction.
     :param settled: halves that stopped waiting with this batch: paired (their rows are counted as read
         and loaded), given up (as read and rejected), or gone with their object's old version.
+    :param replayed: rows that an earlier receipt counted as rejected, and that this one counts as read again.
     """
 
     receipt_id: int
@@ -131,3 +134,4 @@ class Receipt:
     seconds: float = 0.0
     state: str = "committed"
     settled: int = 0
+    replayed: int = 0

@@ -24,6 +24,8 @@ class RunReceipt:
     :param reasons: rejected rows by reason code.
     :param counted: rows that were counted once more in the payload table itself, by reconcile.
     :param complete_through: the subscription's watermark after the run, None before its first.
+    :param moved_from: where the watermark stood before this run moved it, None if it did not.
+    :param late_objects: of the run, older than its window.
     :param training_data: the standing check of the training data; None where the subscription has none.
     :param delivery: what became of the rows at the OpenScale service; None where none is named.
     :param payload_findings: what the run's payload records have that the training data has not.
@@ -47,6 +49,8 @@ class RunReceipt:
     settled: int = 0
     waiting: int = 0
     delivery: DeliveryCounts | None = None
+    moved_from: datetime | None = None
+    late_objects: int = 0
 
     @classmethod
     def of(
@@ -62,6 +66,8 @@ class RunReceipt:
         payload_findings: Iterable[StoredFinding] = (),
         waiting: int = 0,
         delivery: DeliveryCounts | None = None,
+        moved_from: datetime | None = None,
+        late_objects: int = 0,
     ) -> RunReceipt:
         """Add up the committed receipts of one run."""
         committed = [receipt for receipt in receipts if receipt.state == "committed"]
@@ -85,6 +91,8 @@ class RunReceipt:
             sum(receipt.settled for receipt in committed),
             waiting,
             delivery,
+            moved_from,
+            late_objects,
         )
 
     @property

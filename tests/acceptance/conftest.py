@@ -7,12 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import watched
+import year_of_logs
 from openscale_service import deliver_section
 
 from paylog.testing.airflow_api import AirflowApi
 from paylog.testing.demo_logs import write_demo_logs
 from paylog.testing.demo_training import write_training_data
+from paylog.testing.mail_server import MailServer
 from paylog.testing.stack import Stack
+from paylog.testing.statsd_receiver import StatsdReceiver
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,7 +35,8 @@ def subscription(name: str, **replaced: str) -> str:
 @pytest.fixture(scope="session")
 def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two shipped subscriptions, two that cannot reach their data mart, one that requires training
-    data which is not there, and two that are delivered to a service, which refuses what the second holds."""
+    data which is not there, two that are delivered to a service, which refuses what the second holds;
+    two more for backfills, which stay paused."""
     folder = tmp_path_factory.mktemp("subscriptions")
     mart = "connection: paylog_data_mart"
     files = {
@@ -57,15 +62,30 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
+    watched.write(folder, subscription("churn"), watched.STRICT)
+    year_of_logs.subscriptions(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def stack(subscriptions: Path) -> Iterator[Stack]:
+def receivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[watched.Receivers]:
+    """Of mails, metrics and lineage."""
+    with MailServer() as mail, StatsdReceiver() as statsd:
+        yield watched.Receivers(mail, statsd, tmp_path_factory.mktemp("lineage"))
+
+
+@pytest.fixture(scope="session")
+def stack(subscriptions: Path, receivers: watched.Receivers) -> Iterator[Stack]:
     # Not below pytest's folder: each session closes that to other users, and PostgreSQL runs as one.
     with TemporaryDirectory(prefix="paylog-", ignore_cleanup_errors=True) as state:
         Path(state).chmod(0o711)
-        with Stack(Path(state), dags=REPOSITORY / "dags", subscriptions=subscriptions) as started:
+        with Stack(
+            Path(state),
+            dags=REPOSITORY / "dags",
+            subscriptions=subscriptions,
+            more_connections=receivers.connections(),
+            more_settings=receivers.settings(),
+        ) as started:
             write_demo_logs(started.object_store.client)
             write_training_data(started.object_store.client)
             yield started

@@ -59,7 +59,8 @@ def test_a_run_loads_its_window(airflow: AirflowApi, loaded: str, mart: DataMart
     assert {task["state"] for task in airflow.tasks(CHURN, loaded)} == {"success"}
     ingests = instances(airflow, CHURN, loaded, "ingest")
     assert len(ingests) == 2
-    assert {task["pool"] for task in ingests} == {"paylog_load"}
+    # It names a window: it stands behind scheduled runs.
+    assert {task["pool"] for task in ingests} == {"paylog_backfill"}
     rows, _, reasons = table(mart, "churn")
     assert (rows, reasons) == (expected.counts.loaded, expected.reasons)
 
@@ -92,9 +93,39 @@ def test_the_receipt_is_the_xcom_and_the_asset_event(airflow: AirflowApi, loaded
     assert receipt["rejected by reason"] == expected.reasons
     assert receipt["balanced"] is True
     events = airflow.get("/assets/events", source_dag_id=CHURN)["asset_events"]
-    (event,) = [event for event in events if event["source_run_id"] == loaded]
-    assert event["name"] == "paylog/churn"
-    assert event["extra"] == receipt
+    extra = {event["name"]: event["extra"] for event in events if event["source_run_id"] == loaded}
+    assert extra == {
+        "paylog/churn": receipt,
+        "paylog/churn/complete": {
+            "complete_through": receipt["complete through"],
+            "previous": DAYS[0].isoformat(),
+            "late_objects": 0,
+        },
+    }
+
+
+def test_completeness_is_announced_only_when_the_watermark_moves(
+    stack: Stack, airflow: AirflowApi, loaded: str
+) -> None:
+    """The same day again: nothing to load, and nothing that was not complete before."""
+    conf = {"window_start": DAYS[0].isoformat(), "window_end": (DAYS[0] + DAY).isoformat()}
+    run_id = airflow.trigger(CHURN, conf=conf)
+    assert finished(stack, airflow, CHURN, run_id) == "success"
+    events = airflow.get("/assets/events", source_dag_id=CHURN)["asset_events"]
+    assert [event["name"] for event in events if event["source_run_id"] == run_id] == ["paylog/churn"]
+
+
+def test_a_replay_from_the_form_keeps_what_is_still_wrong(
+    stack: Stack, airflow: AirflowApi, loaded: str, mart: DataMart
+) -> None:
+    before = table(mart, "churn")
+    dag_id = "paylog_replay__churn"
+    run_id = airflow.trigger(dag_id, conf={"reason": "COLUMN_COUNT_MISMATCH"})
+    assert finished(stack, airflow, dag_id, run_id) == "success"
+    (task,) = airflow.tasks(dag_id, run_id)
+    assert task["rendered_map_index"] == "7 rows tried again · 7 rejected"
+    assert airflow.xcom(dag_id, run_id, "replay")["replayed"] == 7
+    assert table(mart, "churn") == before
 
 
 def test_a_cleared_task_ends_in_the_same_table(

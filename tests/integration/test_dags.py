@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +40,13 @@ print("ANSWER" + json.dumps({
 """
 
 
+REPLAYS = {f"paylog_replay__{name}" for name in ("churn", "churn-kserve", "credit-risk", "credit-risk-azure")}
 OTHERS = {"paylog_maintenance", "paylog__churn-kserve", "paylog__credit-risk", "paylog__credit-risk-azure"}
 
 
-def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any]:
+def parse(
+    home: Path, subscriptions: Path, *, dag_id: str = "", dags: Path = REPOSITORY / "dags"
+) -> dict[str, Any]:
     """What the DAG folder gives with this folder of subscriptions."""
     environment = {
         **os.environ,
@@ -55,7 +59,7 @@ def parse(home: Path, subscriptions: Path, *, dag_id: str = "") -> dict[str, Any
     if not dag_id:
         del environment["_AIRFLOW_PARSING_CONTEXT_DAG_ID"]
     done = subprocess.run(
-        [sys.executable, "-c", _PARSE, str(REPOSITORY / "dags")],
+        [sys.executable, "-c", _PARSE, str(dags)],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
@@ -91,7 +95,7 @@ def task(dag: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_every_subscription_gives_one_dag_without_network_or_heavy_imports(shipped: dict[str, Any]) -> None:
     assert shipped["errors"] == {}
-    assert set(shipped["dags"]) == {"paylog__churn", TRAINING, *OTHERS}
+    assert set(shipped["dags"]) == {"paylog__churn", TRAINING, *OTHERS, *REPLAYS}
     assert shipped["heavy"] == []
     assert shipped["seconds"] < 1.0
 
@@ -128,12 +132,49 @@ def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconcile
     assert "data set `d`" in dag["doc_md"]
 
 
+def test_the_replay_dag_asks_for_a_reason_and_waits_for_nobody(shipped: dict[str, Any]) -> None:
+    dag = shipped["dags"]["paylog_replay__churn"]
+    assert [t["__var"]["task_id"] for t in dag["tasks"]] == ["replay"]
+    params = dict(dag["params"])
+    assert set(params) == {"reason", "window_start", "window_end"}
+    assert "TYPE_MISMATCH" in json.dumps(params["reason"])
+    assert dag["timetable"]["__type"].endswith("NullTimetable")
+
+
+def test_the_example_of_a_job_that_starts_on_completeness(home: Path, tmp_path: Path) -> None:
+    """docs/operating.md, as a DAG file of the user."""
+    text = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8")
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "@dag" in code)
+    (tmp_path / "drift.py").write_text(example)
+    found = parse(home, REPOSITORY / "subscriptions", dags=tmp_path)
+    assert found["errors"] == {}
+    timetable = found["dags"]["credit_risk_drift"]["timetable"]
+    assert "paylog/credit-risk/complete" in json.dumps(timetable)
+
+
 def test_the_schedule_has_data_intervals_and_no_catchup(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"]["paylog__churn"]
     assert dag["timetable"]["__type"].endswith("CronDataIntervalTimetable")
     assert dag["catchup"] is False
     assert dag["default_args"]["__var"]["retry_exponential_backoff"] == 2.0
     assert all(task(dag, name)["has_retry_policy"] for name in ("plan", "ingest", "reconcile"))
+
+
+def test_a_subscription_with_alerts_reports_failures_and_is_looked_at(
+    home: Path, subscriptions: Path, shipped: dict[str, Any]
+) -> None:
+    assert not any("callback" in name for name in task(shipped["dags"]["paylog__churn"], "plan"))
+    with (subscriptions / "churn.yaml").open("a") as file:
+        file.write("\nalerts: {deadline: 2h}\n")
+    dags = parse(home, subscriptions)["dags"]
+    churn, check = dags["paylog__churn"], dags["paylog_alerts"]
+    assert churn["has_on_failure_callback"]
+    assert all(task(churn, name)["has_on_failure_callback"] for name in ("plan", "ingest", "reconcile"))
+    assert task(churn, "reconcile")["has_on_success_callback"]
+    (deadline,) = churn["deadline"]
+    assert deadline["callback"]["__data__"]["path"] == "paylog.airflow.alerts.deadline_missed"
+    assert (check["doc_md"], check["max_active_runs"]) == ("Subscriptions: churn.", 1)
+    assert check["timetable"]["__var"]["expression"] == "*/10 * * * *"
 
 
 def test_training_data_is_checked_on_its_own_schedule(shipped: dict[str, Any]) -> None:
@@ -170,7 +211,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
     broken.write_text(broken.read_text().replace("class_labels:", "class_label:"))
     (subscriptions / "unreadable.yaml").write_text("id: [\n")
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {TRAINING, *OTHERS}
+    assert set(found["dags"]) == {TRAINING, *OTHERS, *REPLAYS} - {"paylog_replay__churn"}
     ((file, message),) = found["errors"].items()
     assert file.endswith("paylog_subscription_errors.py")
     assert "churn.yaml:" in message
@@ -181,7 +222,7 @@ def test_a_broken_subscription_is_an_import_error_and_costs_no_other_dag(
 def test_an_id_used_twice_builds_neither(home: Path, subscriptions: Path) -> None:
     (subscriptions / "copy.yaml").write_text((subscriptions / "churn.yaml").read_text())
     found = parse(home, subscriptions)
-    assert set(found["dags"]) == {TRAINING, *OTHERS}
+    assert set(found["dags"]) == {TRAINING, *OTHERS, *REPLAYS} - {"paylog_replay__churn"}
     assert "copy.yaml" in "".join(found["errors"].values())
 
 

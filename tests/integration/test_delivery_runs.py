@@ -172,12 +172,19 @@ def test_old_windows_and_backfills_are_posted_as_historical(
     monkeypatch.setattr(Service, "post", post)
     site.json("run", "credit-risk", *WINDOW)
     assert set(marked) == {True}
-    for change in ("finished_at = window_end, run_id = 'scheduled__x'", "run_id = 'backfill__x'"):
+    changes = {
+        "finished_at = window_end, run_id = 'scheduled__x'": False,
+        "run_id = 'backfill__x'": True,
+        "run_id = 'manual__x'": False,
+        # A run over years that ends now: it is the records that are old.
+        "window_end = now(), finished_at = now()": True,
+    }
+    for change, historical in changes.items():
         marked.clear()
         site.query("DELETE FROM payload.paylog_delivery RETURNING 1")
         site.query(f"UPDATE payload.paylog_receipt SET {change} RETURNING 1")
         site.json("deliver", "credit-risk")
-        assert set(marked) == {change.startswith("run_id")}
+        assert set(marked) == {historical}
 
 
 def test_the_test_button_says_what_is_wrong(site: Served) -> None:

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import gzip
 import random
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.records import Receipt
+from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.books import assert_nothing_held, books
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from paylog.testing.exactly_once.runs import clean_run, in_schema, plan, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
-    LogFolder,
     churn,
     churn_log,
     credit,
     credit_log,
 )
-from paylog.testing.exactly_once.wire import Point, Stage, Wire
-from paylog.testing.exactly_once.worker import Task, Worker
+from paylog.testing.exactly_once.site import Site, proxied_site, wire_of
+from paylog.testing.exactly_once.wire import Point, Stage
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.scoring_logs import Defect, ScoringLog
-from paylog.testing.tcp_proxy import TcpProxy
 
 _DEFECTS = {
     Defect.MALFORMED_JSON: 12,
@@ -44,45 +40,10 @@ _DEFECTS = {
 _BEFORE_COMMIT = [stage for stage in Stage if stage not in (Stage.BEGUN, Stage.COMMITTED)]
 
 
-@dataclass
-class Site:
-    """Logs in a folder, a data mart, and the way to it that workers take."""
-
-    folder: LogFolder
-    data_mart: Connection
-    proxied: Connection
-    proxy: TcpProxy
-
-    def worker(self, subscription: Subscription, run_id: str, batch_id: str, point: Point | None) -> Worker:
-        """A worker that is killed when it reaches ``point``."""
-        started = threading.Event()
-
-        def strike() -> None:
-            assert started.wait(10)
-            worker.kill()
-
-        self.proxy.watch = Wire(point, strike)
-        connections = {DATA_MART: self.proxied, self.folder.connection.conn_id: self.folder.connection}
-        worker = Worker(Task(subscription, run_id, batch_id, connections))
-        started.set()
-        return worker
-
-
 @pytest.fixture
 def site(postgres: EmbeddedPostgres, empty_database: Connection, tmp_path: Path) -> Iterator[Site]:
-    folder = LogFolder(tmp_path)
-    known = {DATA_MART: empty_database, folder.connection.conn_id: folder.connection}
-    use_resolver(known.__getitem__)
-    assert postgres.port is not None
-    with TcpProxy(("127.0.0.1", postgres.port)) as proxy:
-        address = postgres.tcp_url(empty_database.schema, "postgres", port=proxy.port)
-        yield Site(folder, empty_database, parse(DATA_MART, address), proxy)
-    use_resolver(None)
-
-
-def wire_of(site: Site) -> Wire:
-    assert isinstance(site.proxy.watch, Wire)
-    return site.proxy.watch
+    with proxied_site(postgres, empty_database, tmp_path) as made:
+        yield made
 
 
 def undisturbed(site: Site, subscription: Subscription, batch_bytes: int) -> tuple[int, float]:
@@ -186,6 +147,31 @@ def test_killed_while_it_takes_the_place_of_an_older_version(site: Site) -> None
     pipeline.reconcile(subscription, run_id, DAY)
     assert run_until_done(subscription) == []
     assert books(subscription).without_origin() == expected
+
+
+def test_killed_while_everything_is_loaded_again(site: Site) -> None:
+    """The rows that a batch loaded before are deleted and written again, three objects at a time."""
+    subscription = credit()
+    keys = site.folder.fill(credit_log(records=4_000, objects_count=6, defects=_DEFECTS))
+    run(subscription)
+    before = books(subscription)
+    size = 3 * max(len(site.folder.read(key)) for key in keys)
+    run_id, batches = plan(subscription, batch_bytes=size, reprocess=Reprocess.EVERYTHING)
+    assert len(batches) == 2
+    for batch_id in batches:
+        for point in (
+            Point(Stage.CLAIMED),
+            Point(Stage.COPYING),
+            Point(Stage.RECEIPT),
+            Point(Stage.COMMIT_SENT),
+        ):
+            worker = site.worker(subscription, run_id, batch_id, point)
+            assert worker.outcome() is None
+            assert_nothing_held()
+            assert books(subscription) == before
+        load_under_fire(site, subscription, (run_id, batch_id), [Point(Stage.COMMITTED)])
+    assert pipeline.reconcile(subscription, run_id, DAY).objects == 6
+    assert books(subscription) == before == books(clean_run(subscription))
 
 
 def test_killed_while_halves_meet_those_that_wait(site: Site) -> None:

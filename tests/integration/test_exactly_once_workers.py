@@ -11,6 +11,7 @@ import pytest
 from paylog import pipeline
 from paylog.connections import Connection, use_resolver
 from paylog.records import Counts, Receipt
+from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import already_loaded, assert_nothing_held, books, receipt_ids
 from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
@@ -81,6 +82,27 @@ def test_the_same_batch_in_two_workers(connections: Connections, folder: LogFold
     assert already_loaded(subscription, [run_id]) == len(keys)
     pipeline.reconcile(subscription, run_id, DAY)
     assert books(subscription) == expected
+    assert_nothing_held()
+
+
+def test_everything_twice_at_once_beside_the_schedule(connections: Connections, folder: LogFolder) -> None:
+    """Two backfills that replace the same objects, and a scheduled run that finds one of them changed."""
+    subscription = credit(logs={"lookback": "0h"})
+    log = credit_log(records=3_000, objects_count=6, defects=_DEFECTS)
+    keys = folder.fill(log)
+    size = 2 * max(len(folder.read(key)) for key in keys)
+    repeat = folder.write(keys[5].replace(".jsonl", "-again.jsonl"), folder.lines(keys[0])[:80])
+    run(subscription)
+    backfills = [plan(subscription, batch_bytes=size, reprocess=Reprocess.EVERYTHING) for _ in range(2)]
+    folder.write(repeat, folder.lines(keys[0])[40:120])
+    scheduled = plan(subscription)
+    everything = [(run_id, batch) for run_id, batches in (*backfills, scheduled) for batch in batches]
+    assert len(everything) >= 7
+    at_once(subscription, connections, everything, flush_rows=200)
+    for run_id, _ in (*backfills, scheduled):
+        pipeline.reconcile(subscription, run_id, DAY)
+    run_until_done(subscription)
+    assert books(subscription).without_origin() == books(clean_run(subscription)).without_origin()
     assert_nothing_held()
 
 

@@ -6,10 +6,11 @@ import gzip
 
 import pytest
 
+from paylog import pipeline
 from paylog.data_mart.session import quoted
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import ask, assert_balanced
-from paylog.testing.exactly_once.runs import run
+from paylog.testing.exactly_once.runs import plan, run
 from paylog.testing.exactly_once.served_model import DAY, LogFolder, subscription_of
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.table_logs import FileFormat, FlatLog
@@ -58,6 +59,20 @@ def test_a_file_grows_between_runs(folder: LogFolder, kind: dict[str, object]) -
             whole += 1  # an object without its line end is whole nevertheless
         assert loaded(subscription) == [(name, n + first) for n, name in enumerate(ids[:whole])]
     assert len(loaded(subscription)) == len(ids) == 40
+
+
+def test_a_plan_that_is_older_than_what_is_loaded(folder: LogFolder) -> None:
+    """Another run has read further meanwhile: the object is not shorter than before, the plan is old."""
+    subscription, (one,) = files(), log(format=FileFormat.NDJSON).objects()
+    path = folder.root / one.key
+    path.write_bytes(one.data[: len(one.data) // 2])
+    run_id, (batch_id,) = plan(subscription)
+    path.write_bytes(one.data)
+    run(subscription)
+    found = loaded(subscription)
+    pipeline.ingest_planned(subscription, run_id, batch_id)
+    assert loaded(subscription) == found
+    assert len(found) == 40
 
 
 def test_a_compressed_file_does_not_grow_whatever_its_name(folder: LogFolder) -> None:

@@ -90,11 +90,12 @@ def test_a_migration_keeps_what_was_loaded(empty_database: Connection) -> None:
                           "DROP TABLE {0}.paylog_payload_finding, {0}.paylog_training_check, "
                           "{0}.paylog_training_profile",
                           "DROP TABLE {0}.paylog_data_mart, {0}.paylog_service_binding, {0}.paylog_asset, "
-                          "{0}.paylog_delivery, {0}.paylog_retention",
+                          "{0}.paylog_delivery, {0}.paylog_retention, {0}.paylog_alert, {0}.paylog_audit",
                           "DROP TABLE {0}.paylog_pending, {0}.paylog_partner",
                           "DROP INDEX {}.paylog_object_grown_index",
-                          "ALTER TABLE {}.paylog_receipt DROP settled",
-                          "ALTER TABLE {}.paylog_quarantine DROP partner_id, DROP partner_position",
+                          "ALTER TABLE {}.paylog_receipt DROP settled, DROP replayed",
+                          "ALTER TABLE {}.paylog_quarantine DROP partner_id, DROP partner_position, "
+                          "DROP state, DROP closed_by, DROP closed_at, DROP first_reason, DROP replays",
                           "ALTER TABLE {}.paylog_object DROP pending, DROP freed, DROP freed_rejects, "
                           "DROP end_byte, DROP end_position, DROP end_digest",
                           "UPDATE {}.paylog_alembic_version SET version_num = '0001'"):  # fmt: skip

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import load, pair_load
+from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
@@ -101,6 +102,13 @@ class World:
         except KeyboardInterrupt:
             pass
 
+    def load_again(self, batch_bytes: int | None) -> None:
+        """Everything takes the place of what it loaded."""
+        run_id, batches = plan(self.subscription, batch_bytes=batch_bytes, reprocess=Reprocess.EVERYTHING)
+        for batch_id in batches:
+            pipeline.ingest_planned(self.subscription, run_id, batch_id)
+        pipeline.reconcile(self.subscription, run_id, DAY)
+
     def plan(self) -> None:
         self.planned.append(plan(self.subscription, batch_bytes=1))
 
@@ -134,6 +142,7 @@ steps = st.one_of(
     st.tuples(st.just("run_one_by_one"), st.just(())),
     st.tuples(st.just("run_in_little_memory"), st.just(())),
     st.tuples(st.just("crash"), st.tuples(st.integers(0, 9))),
+    st.tuples(st.just("load_again"), st.tuples(st.sampled_from([1, None]))),
     st.tuples(st.just("plan"), st.just(())),
     st.tuples(st.just("load_planned"), st.just(())),
 )
@@ -173,6 +182,9 @@ def test_any_history_ends_in_the_books_of_one_clean_run(
     found = paired_books(here.subscription)
     assert found == here.clean()
     run(here.subscription)
+    assert paired_books(here.subscription) == found
+    here.load_again(None)
+    run_until_done(here.subscription)
     assert paired_books(here.subscription) == found
 
 

@@ -19,6 +19,7 @@ from paylog import pipeline
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import load
 from paylog.errors import ErrorBudgetExceeded
+from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import Books, books
 from paylog.testing.exactly_once.runs import plan, run, run_until_done
@@ -120,7 +121,7 @@ class World:
         except ErrorBudgetExceeded:
             event("over budget")
 
-    def crash(self, after: int) -> None:
+    def crash(self, after: int, mode: Reprocess = Reprocess.NEW) -> None:
         """The task dies after some steps of its only batch."""
         steps = count()
 
@@ -128,7 +129,7 @@ class World:
             if next(steps) == after:
                 raise KeyboardInterrupt
 
-        run_id, batches = plan(self.subscription)
+        run_id, batches = plan(self.subscription, reprocess=mode)
         try:
             for batch_id in batches:
                 pipeline.ingest_planned(self.subscription, run_id, batch_id, step)
@@ -138,6 +139,17 @@ class World:
     def plan(self) -> None:
         """Plan now, load later, when everything may be different."""
         self.planned.append(plan(self.subscription, batch_bytes=1))
+
+    def reprocess(self, mode: Reprocess, size: int | None = None) -> None:
+        """Load the day again, what has rejects or everything."""
+        run_id, batches = plan(self.subscription, batch_bytes=size, reprocess=mode)
+        for batch_id in batches:
+            pipeline.ingest_planned(self.subscription, run_id, batch_id)
+        pipeline.reconcile(self.subscription, run_id, DAY)
+
+    def plan_everything(self) -> None:
+        """As ``plan``, to load everything again."""
+        self.planned.append(plan(self.subscription, batch_bytes=1, reprocess=Reprocess.EVERYTHING))
 
     def load_planned(self) -> None:
         """Load the oldest plan, and its first batch twice."""
@@ -166,6 +178,7 @@ class World:
 
 names = st.sampled_from("abcd")
 windows = st.tuples(st.integers(0, 18), st.integers(1, 12)).map(lambda w: (w[0], min(24, w[0] + w[1])))
+modes = st.sampled_from([Reprocess.REJECTED, Reprocess.EVERYTHING])
 steps = st.one_of(
     st.tuples(st.just("write"), names, contents),
     st.tuples(st.just("write"), names, contents),
@@ -173,8 +186,10 @@ steps = st.one_of(
     st.tuples(st.just("run"), st.just((0, 24))),
     st.tuples(st.just("run_row_by_row")),
     st.tuples(st.just("run_over_budget")),
-    st.tuples(st.just("crash"), st.integers(0, 9)),
+    st.tuples(st.just("crash"), st.integers(0, 9), st.sampled_from(Reprocess)),
     st.tuples(st.just("plan")),
+    st.tuples(st.just("plan_everything")),
+    st.tuples(st.just("reprocess"), modes, st.sampled_from([1, None])),
     st.tuples(st.just("load_planned")),
 )
 objects = st.dictionaries(names, contents, min_size=1)
@@ -215,6 +230,9 @@ def test_any_history_ends_in_the_books_of_a_clean_run(
     assert found.without_origin() == here.clean().without_origin()
     run(here.subscription)
     assert books(here.subscription) == found
+    here.reprocess(Reprocess.EVERYTHING)
+    run_until_done(here.subscription)
+    assert books(here.subscription).without_origin() == found.without_origin()
 
 
 @few(10)

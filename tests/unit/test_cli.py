@@ -19,7 +19,7 @@ from paylog.cli.answer import printable
 from paylog.cli.app import app
 from paylog.cli.exit_code import ExitCode, describe
 from paylog.cli.reports import Failed
-from paylog.cli.run import _stoppable
+from paylog.cli.stoppable import stoppable
 from paylog.errors import (
     AccessDenied,
     ConfigurationError,
@@ -264,7 +264,7 @@ def test_starting_is_fast_and_imports_nothing_heavy(arguments: list[str]) -> Non
 
 
 def interrupted_driver(number: signal.Signals) -> None:
-    with _stoppable() as go_on:
+    with stoppable() as go_on:
         go_on()
         try:
             os.kill(os.getpid(), number)
@@ -281,5 +281,5 @@ def test_a_driver_that_turns_an_interruption_into_an_error_does_not_undo_it(numb
 
 
 def test_an_error_without_an_interruption_stays_what_it_is() -> None:
-    with pytest.raises(RetriableError), _stoppable():
+    with pytest.raises(RetriableError), stoppable():
         raise RetriableError("the link was lost")

@@ -6,29 +6,36 @@ Only what Airflow needs to draw the graph is imported here; the work is imported
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context, task
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, get_current_context
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from paylog.airflow import metrics
+from paylog.airflow.alerts import deadline, failure_callback, run_callback, success_callback
+from paylog.airflow.completeness import announce, completeness_alias
 from paylog.airflow.description import (
     counts_label,
     dag_description,
-    form_params,
     plan_label,
+    preview_label,
+    preview_text,
     receipt_label,
     receipt_text,
 )
+from paylog.airflow.form import Form, form_params
+from paylog.airflow.links import task
+from paylog.airflow.progress import logged_progress, run_progress
 from paylog.errors import DeliveryFailed, ErrorBudgetExceeded, PayloadRefused, RequirementUnmet, StopError
 
 if TYPE_CHECKING:
     from paylog.layout import Window
+    from paylog.plan import Plan
     from paylog.subscription import Subscription
 
 log = logging.getLogger(__name__)
@@ -36,7 +43,6 @@ log = logging.getLogger(__name__)
 MAX_BATCHES = 1000
 MAX_ACTIVE_RUNS = 4
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
-_PROGRESS_SECONDS = 10.0
 # What Airflow's database takes of a rendered map index.
 _LABEL_LENGTH = 250
 _DEFECTS: list[type[BaseException] | str] = [TypeError, AttributeError, NameError, AssertionError]
@@ -79,7 +85,9 @@ def subscription_dag(subscription: Subscription) -> DAG:
         # Without a start there is no first window to catch up from.
         catchup=schedule.catchup and schedule.start is not None,
         max_active_runs=MAX_ACTIVE_RUNS,
-        default_args={"owner": "paylog", **RETRIES},
+        default_args={"owner": "paylog", **RETRIES, **failure_callback(subscription)},
+        on_failure_callback=run_callback(subscription),
+        deadline=deadline(subscription),
         params=form_params(subscription),
         doc_md=dag_description(subscription),
         tags=["paylog", subscription.service_provider],
@@ -100,7 +108,7 @@ def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> None:
     when that failed, neither of reconcile's upstream tasks is a success. Airflow runs no empty task.
     """
     loaded = EmptyOperator(task_id="loaded", trigger_rule="none_failed")
-    delivered = _deliver(subscription)
+    delivered = deliver_task(subscription)
     loads >> loaded >> delivered >> EmptyOperator(task_id="delivered")
     [loaded, delivered] >> _reconcile(subscription, "all_done_min_one_success")
 
@@ -113,21 +121,40 @@ def _plan(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        window = _window(subscription, context)
-        with _refusal_shown(context):
-            pipeline.prepare(subscription)
+        window, form = _window(subscription, context), Form.of(context["params"])
+        if not form.plan_only:
+            with refusal_shown(context):
+                pipeline.prepare(subscription)
         planned = pipeline.plan(
             subscription,
             window,
-            batch_bytes=int(context["params"]["batch_mb"]) * 1_000_000,
+            batch_bytes=form.batch_bytes,
             max_batches=min(MAX_BATCHES, conf.getint("core", "max_map_length")),
+            reprocess=form.reprocess,
+            order=form.order,
+            run_id=context["run_id"],
         )
+        if form.plan_only:
+            _end_with_preview(subscription, planned, context)
         batches = pipeline.save_plan(subscription, planned, context["run_id"])
         context["ti"].xcom_push("window", [window.start.isoformat(), window.end.isoformat()])
         show_label(context, plan_label(planned))
         return batches
 
     return plan()
+
+
+def _end_with_preview(subscription: Subscription, planned: Plan, context: Any) -> NoReturn:
+    """Show what the run would do, and skip the doing."""
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    from paylog.preview import preview
+
+    seen = preview(subscription, planned, subscription.batch.max_parallel)
+    context["ti"].xcom_push("plan", preview_text(seen))
+    show_label(context, preview_label(seen))
+    others = context["dag"].task_dict.keys() - {context["ti"].task_id}
+    raise DownstreamTasksSkipped(tasks=sorted(others))  # type: ignore[no-untyped-call]
 
 
 def _ingest(subscription: Subscription) -> Any:
@@ -141,21 +168,26 @@ def _ingest(subscription: Subscription) -> Any:
     def ingest(batch: dict[str, str]) -> dict[str, Any]:
         from paylog import pipeline
         from paylog.airflow.connections import use_airflow_connections
+        from paylog.airflow.lineage import report_batch
 
         use_airflow_connections()
         context = get_current_context()
-        with _refusal_shown(context, f"{batch['label']} → "):
+        with refusal_shown(context, f"{batch['label']} → "):
             receipt = pipeline.ingest_planned(
-                subscription, context["run_id"], batch["batch"], progress=_logged_progress()
+                subscription, context["run_id"], batch["batch"], progress=logged_progress()
             )
+        metrics.batch(receipt)
+        report_batch(subscription, receipt)
         counts = counts_label(receipt.counts)
-        show_label(context, f"{batch['label']} → {counts}")
+        show_label(context, f"{batch['label']} → {counts}{run_progress(subscription, context)}")
         return {"receipt": receipt.receipt_id, "counts": counts, "rejected by reason": receipt.reasons}
 
     return ingest
 
 
-def _deliver(subscription: Subscription) -> Any:
+def deliver_task(subscription: Subscription) -> Any:
+    """The task that posts what a run loaded."""
+
     @task(
         map_index_template="{{ label }}",
         multiple_outputs=False,
@@ -168,7 +200,7 @@ def _deliver(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        with _refusal_shown(context):
+        with refusal_shown(context):
             counts = pipeline.deliver(subscription, context["run_id"], DeliveryProgress(log.info))
         show_label(context, counts.as_text())
         return counts.as_dict()
@@ -183,7 +215,8 @@ def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
         map_index_template="{{ label }}",
         multiple_outputs=False,
         trigger_rule=trigger_rule,
-        outlets=[asset],
+        outlets=[asset, completeness_alias(subscription)],
+        **success_callback(subscription),
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
     def reconcile() -> dict[str, Any]:
@@ -195,8 +228,10 @@ def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
         start, end = context["ti"].xcom_pull(task_ids="plan", key="window")
         window = pipeline.Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
         receipt = pipeline.reconcile(subscription, context["run_id"], window)
+        metrics.run(receipt)
         document = receipt.as_dict()
         context["outlet_events"][asset].extra = document
+        announce(subscription, context, receipt)
         context["ti"].xcom_push("receipt", receipt_text(receipt))
         show_label(context, receipt_label(receipt))
         return document
@@ -229,26 +264,10 @@ def show_label(context: Any, text: str) -> None:
 
 
 @contextmanager
-def _refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
+def refusal_shown(context: Any, prefix: str = "") -> Iterator[None]:
     """Name the task instance after the error that no retry can help, so that no log need be opened."""
     try:
         yield
     except (PayloadRefused, RequirementUnmet, ErrorBudgetExceeded, DeliveryFailed) as error:
         show_label(context, f"{prefix}{error}")
         raise
-
-
-def _logged_progress() -> Callable[[int, int], None]:
-    """Says how far a long batch is, every ten seconds."""
-    started = due = time.monotonic()
-    total = 0
-
-    def progress(rows: int, stored_bytes: int) -> None:
-        nonlocal due, total
-        total += rows
-        now = time.monotonic()
-        if now >= due + _PROGRESS_SECONDS:
-            due = now
-            log.info("%d rows read so far, %.0f a second", total, total / (now - started))
-
-    return progress

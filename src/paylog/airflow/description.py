@@ -1,17 +1,17 @@
-"""What a person reads in the Airflow UI: labels, the DAG's description, the trigger form."""
+"""What a person reads in the Airflow UI: labels, and the DAG's description."""
 
 from __future__ import annotations
 
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
-
 if TYPE_CHECKING:
     from paylog.data_mart import StoredCheck
     from paylog.layout import Window
     from paylog.plan import Plan
+    from paylog.preview import Preview
     from paylog.records import Counts
+    from paylog.replay import ReplayReceipt
     from paylog.run_receipt import RunReceipt
     from paylog.subscription import Subscription
     from paylog.training_data import Finding
@@ -30,6 +30,22 @@ def plan_label(planned: Plan) -> str:
     known = f" · {planned.already_loaded:,} already loaded" if planned.already_loaded else ""
     work = f"{planned.objects:,} objects in {len(planned.batches):,} batches"
     return f"{window_label(planned.window)} · {work}{known}"
+
+
+def preview_label(seen: Preview) -> str:
+    """``plan only · 2024-01-19 · 72 objects in 3 batches · about 6,000 records in 2 s · sample: …``."""
+    return " · ".join(["plan only", plan_label(seen.plan), seen.estimate(), *seen.verdict()[:1]])
+
+
+def preview_text(seen: Preview) -> str:
+    """All of a preview, as the XCom page shows text: without line breaks."""
+    kinds = ("new", "changed", "growing", "again", "already_loaded", "too_young", "late")
+    counts = [f"{getattr(seen.plan, kind):,} {kind.replace('_', ' ')}" for kind in kinds]
+    work = f"{seen.plan.objects:,} objects in {len(seen.plan.batches):,} batches"
+    size = f"{work}, {seen.plan.bytes / 1e6:,.1f} MB"
+    estimate = f"{seen.estimate()} ({seen.forecast.basis})"
+    parts = [window_label(seen.plan.window), size, ", ".join(counts), estimate, *seen.verdict()]
+    return " · ".join(" ".join(part.split()) for part in parts)
 
 
 def receipt_label(receipt: RunReceipt) -> str:
@@ -75,6 +91,18 @@ def receipt_text(receipt: RunReceipt) -> str:
     return " · ".join(" ".join(line.split()) for line in receipt.as_text().splitlines())
 
 
+def replay_label(receipt: ReplayReceipt) -> str:
+    """``41 rows tried again · 38 loaded · 3 rejected``."""
+    left = sum(receipt.left.values())
+    parts = [f"{receipt.replayed:,} rows tried again", *_fates(receipt.receipt.counts)]
+    return " · ".join([*parts, f"{left:,} records left open"] if left else parts)
+
+
+def replay_text(receipt: ReplayReceipt) -> str:
+    """All of the receipt of a replay, without line breaks."""
+    return " · ".join(" ".join(line.split()) for line in receipt.as_text().splitlines())
+
+
 def window_label(window: Window) -> str:
     """``2024-01-19`` or ``2024-01-19 to 2024-01-21`` for whole UTC days, else with the hours."""
     start, end = window.start, window.end
@@ -87,34 +115,6 @@ def window_label(window: Window) -> str:
 
 def _fates(counts: Counts) -> list[str]:
     return [f"{getattr(counts, fate):,} {fate}" for fate in _FATES if getattr(counts, fate)]
-
-
-def form_params(subscription: Subscription) -> dict[str, Param]:
-    """The trigger form: window and batch size, all optional."""
-    moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
-    megabytes = max(1, subscription.batch.bytes // 1_000_000)
-    return {
-        "window_start": Param(
-            None,
-            title="Window start",
-            description="Load what the engine wrote from here on. Empty: the period the run stands for.",
-            **moment,
-        ),
-        "window_end": Param(
-            None,
-            title="Window end",
-            description="Exclusive. Empty with a start: up to the last closed period.",
-            **moment,
-        ),
-        "batch_mb": Param(
-            megabytes,
-            title="Batch size (MB)",
-            description="Stored bytes that one ingest task loads in one transaction.",
-            type="integer",
-            minimum=1,
-            maximum=100_000,
-        ),
-    }
 
 
 def dag_description(subscription: Subscription) -> str:
@@ -140,7 +140,8 @@ def dag_description(subscription: Subscription) -> str:
         f"{_DELIVER if subscription.deliver else ''}"
         "**reconcile** checks every receipt against the payload table. Its label in the list of "
         "tasks is the receipt in short; its XCom `receipt`, and the asset event, hold all of it.\n\n"
-        "Clearing and rerunning any task is safe: it ends in the same table."
+        "Clearing and rerunning any task is safe: it ends in the same table. To load a range of any length, "
+        "trigger one run with a window; it takes the backfill pool, behind scheduled runs."
     )
 
 
@@ -155,6 +156,18 @@ def training_data_description(subscription: Subscription, payload_dag: str) -> s
         "expected, what was found and what to do as its label; an error makes the run fail. "
         "XCom `check` of **check**, and the asset event, hold all of it.\n\n"
         f"The same from the command line: `paylog training check {subscription.id}`."
+    )
+
+
+def replay_description(subscription: Subscription, payload_dag: str) -> str:
+    """The documentation panel of the replay's DAG, in Markdown."""
+    return (
+        f"### Replay of `{subscription.id}`\n\n"
+        f"Records that DAG `{payload_dag}` put in quarantine are loaded again, after the model schema, or "
+        "whatever else was wrong, is mended: the same path and the same ids as a first load. A record that "
+        "loads is closed with its outcome; one that is rejected again stays, with its new reason. Trigger it "
+        "with a reason, a window or neither. Running it twice does nothing twice.\n\n"
+        f"The same from the command line: `paylog replay {subscription.id}`."
     )
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
+from paylog.airflow.alert_check import ALERT_CHECK, alert_check_dag
 from paylog.airflow.dag import dag_id, subscription_dag
 from paylog.airflow.maintenance import MAINTENANCE, maintenance_dag
+from paylog.airflow.replay import replay_dag, replay_dag_id
 from paylog.airflow.training_data import training_data_dag, training_data_dag_id
 from paylog.subscription import load_subscriptions, read_subscriptions
 
@@ -33,8 +35,11 @@ def subscription_dags(folder: Path) -> dict[str, DAG]:
     builders: dict[str, Callable[[], DAG]] = {}
     for each in usable:
         builders[dag_id(each.id)] = partial(subscription_dag, each)
+        builders[replay_dag_id(each.id)] = partial(replay_dag, each)
         if each.training_data is not None:
             builders[training_data_dag_id(each.id)] = partial(training_data_dag, each)
+    if watched := [each for each in usable if each.alerts is not None]:
+        builders[ALERT_CHECK] = partial(alert_check_dag, watched)
     return {name: build() for name, build in builders.items() if wanted in (None, name)}
 
 

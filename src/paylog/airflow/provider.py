@@ -25,6 +25,37 @@ _CONFIG: dict[str, Any] = {
                 "example": None,
                 "default": "4",
             },
+            "backfill_pool": {
+                "description": "Pool of what backfills, and runs over a chosen window, load beside the "
+                "schedule. Made like load_pool; with its name, they have no pool of their own.",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": None,
+                "default": "paylog_backfill",
+            },
+            "backfill_slots": {
+                "description": "Slots of a backfill pool that the scheduler creates.",
+                "version_added": "0.2.0",
+                "type": "integer",
+                "example": None,
+                "default": "2",
+            },
+            "alert_schedule": {
+                "description": "When DAG paylog_alerts looks whether logs arrive and are loaded in time "
+                "(cron, UTC). It is there while a subscription has alerts.",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": None,
+                "default": "*/10 * * * *",
+            },
+            "show_values": {
+                "description": "Whether the page in the UI shows what is in rejected records to users who "
+                "may edit the subscription's DAG. Off: nobody sees a payload value in Airflow.",
+                "version_added": "0.2.0",
+                "type": "boolean",
+                "example": None,
+                "default": "False",
+            },
         },
     }
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, get_current_context, task
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, get_current_context
 
 from paylog.airflow.dag import EARLIEST, RETRIES, dag_id, show_label
 from paylog.airflow.description import check_label, finding_label, training_data_description
+from paylog.airflow.links import task
 from paylog.errors import StopError
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def resolve_window(
 
     Raises ``ConfigurationError`` when the form's window is incomplete, unreadable or empty.
     """
-    asked = _asked_window(params, periods, run_after, zone)
+    asked = asked_window(params, periods, run_after, zone)
     if asked:
         return asked
     aligned = periods.starting_at(logical_date) if logical_date else None
@@ -86,9 +86,13 @@ def resolve_window(
     return aligned or periods.closed_before(run_after)
 
 
-def _asked_window(
+def asked_window(
     params: Mapping[str, Any], periods: SchedulePeriods, run_after: datetime, zone: str
 ) -> Interval | None:
+    """What a trigger form says, None when it says nothing.
+
+    :raises ConfigurationError: it is incomplete, unreadable or empty.
+    """
     start = _moment(params.get("window_start"), "window_start", zone)
     end = _moment(params.get("window_end"), "window_end", zone)
     if start is None and end is None:

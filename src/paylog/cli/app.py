@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from paylog.cli import (
+    alerts,
+    backfill,
     check,
     data_mart,
     deliver,
@@ -15,11 +17,14 @@ from paylog.cli import (
     monitors,
     plan,
     quarantine,
+    replay,
+    retract,
     run,
     schema,
     serve,
     status,
     training,
+    watermark,
 )
 from paylog.cli.exit_code import EPILOG
 
@@ -36,10 +41,17 @@ app = typer.Typer(
 app.command(epilog="Example:  paylog check subscriptions --connections")(check.check)
 app.command(epilog="Example:  paylog plan credit-risk --from 2024-03-04 --to 2024-03-07")(plan.plan)
 app.command(epilog="Example:  paylog run credit-risk --from 2024-03-04 --workers 4")(run.run)
+app.command(
+    epilog="Example:  paylog backfill credit-risk --from 2023-03-04 --to 2024-03-04 --reprocess everything"
+)(backfill.backfill)
+app.command(epilog="Example:  paylog replay credit-risk --reason TYPE_MISMATCH")(replay.replay)
+app.command(epilog="Example:  paylog retract credit-risk --from 2024-03-04 --to 2024-03-05")(retract.retract)
+app.command(epilog="Example:  paylog watermark credit-risk")(watermark.watermark)
 app.command(epilog="Example:  paylog deliver credit-risk --retry-failed")(deliver.deliver)
 app.command(epilog="Example:  paylog doctor credit-risk")(doctor.doctor)
 app.command(epilog="Example:  paylog status credit-risk churn")(status.status)
 app.command(epilog="Example:  paylog maintain credit-risk --apply")(maintain.maintain)
+app.command(epilog="Example:  paylog alerts credit-risk")(alerts.alerts)
 app.command(epilog="Example:  paylog monitors credit-risk")(monitors.monitors)
 app.add_typer(schema.app, name="schema")
 app.command(epilog="Example:  paylog serve --connection postgres_default --schema payloads")(serve.serve)

@@ -98,19 +98,38 @@ def chosen_window(subscription: Subscription, start: str | None, end: str | None
 
     :raises ConfigurationError: unreadable, or empty.
     """
-    from paylog.pipeline import Window, due_window
+    from paylog.pipeline import due_window
 
     zone = ZoneInfo(subscription.schedule.timezone)
     until = _moment(end, "--to", zone) if end else datetime.now(UTC)
     if start is None:
         return due_window(subscription, until), "what is due"
-    since = _moment(start, "--from", zone)
+    return _window(_moment(start, "--from", zone), until), "as asked"
+
+
+def asked_window(subscription: Subscription, start: str | None, end: str | None) -> Window | None:
+    """The window that was asked for; None when none was.
+
+    :raises ConfigurationError: unreadable, empty, or without a start.
+    """
+    if start is None:
+        if end is not None:
+            raise ConfigurationError("--to needs --from: say where the window starts")
+        return None
+    zone = ZoneInfo(subscription.schedule.timezone)
+    until = _moment(end, "--to", zone) if end else datetime.now(UTC)
+    return _window(_moment(start, "--from", zone), until)
+
+
+def _window(since: datetime, until: datetime) -> Window:
+    from paylog.pipeline import Window
+
     if since >= until:
         raise ConfigurationError(
             f"the window is empty: it starts at {since:%Y-%m-%d %H:%M %Z} and ends at "
             f"{until:%Y-%m-%d %H:%M %Z}; the end is exclusive and must come later"
         )
-    return Window(since, until), "as asked"
+    return Window(since, until)
 
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +20,12 @@ from paylog.cli.choice import (
     parse_bytes,
 )
 from paylog.cli.exit_code import reported
+from paylog.reprocess import Reprocess
 
 if TYPE_CHECKING:
     from paylog.plan import Plan
+    from paylog.preview import Preview
+    from paylog.subscription import Subscription
 
 BatchSize = Annotated[
     int | None,
@@ -33,6 +37,13 @@ BatchSize = Annotated[
         show_default="the subscription's batch.bytes",
     ),
 ]
+Mode = Annotated[
+    Reprocess,
+    typer.Option(
+        "--reprocess",
+        help="What to load: new objects; also those with records in quarantine, again; or everything, again.",
+    ),
+]
 
 
 def plan(
@@ -40,39 +51,32 @@ def plan(
     start: From = None,
     end: To = None,
     batch_size: BatchSize = None,
+    reprocess: Mode = Reprocess.NEW,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Look into a few objects too: which records would be rejected?")
+    ] = False,
     folder: Folder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Show what a run would load: batches, objects, bytes. Reads no data and changes nothing."""
+    """Show what a run would load: objects, bytes, and about how many records and minutes. Changes nothing."""
     with reported(as_json):
         from paylog import pipeline
+        from paylog.preview import preview
+        from paylog.sampling import SAMPLED_OBJECTS
 
         subscription = find_subscription(folder, subscription_id)
         window, _ = chosen_window(subscription, start, end)
-        planned = pipeline.plan(subscription, window, batch_bytes=batch_size)
+        planned = pipeline.plan(subscription, window, batch_bytes=batch_size, reprocess=reprocess)
+        seen = preview(subscription, planned, default_workers(subscription), SAMPLED_OBJECTS if sample else 0)
         if as_json:
-            print_json(plan_document(planned))
+            print_json(seen.as_dict())
         else:
-            _print(planned)
+            _print(seen)
 
 
-def plan_document(planned: Plan) -> dict[str, Any]:
-    """The plan as plain JSON values."""
-    return {
-        "subscription": planned.subscription_id,
-        "window": [planned.window.start.isoformat(), planned.window.end.isoformat()],
-        "objects": planned.objects,
-        "bytes": planned.bytes,
-        "already_loaded": planned.already_loaded,
-        "changed": planned.changed,
-        "too_young": planned.too_young,
-        "late": planned.late,
-        "forgotten": planned.forgotten,
-        "batches": [
-            {"batch": b.batch_id, "label": b.label, "objects": len(b.objects), "bytes": b.bytes}
-            for b in planned.batches
-        ],
-    }
+def default_workers(subscription: Subscription) -> int:
+    """Processes that load where nobody says how many."""
+    return min(subscription.batch.max_parallel, os.cpu_count() or 1)
 
 
 def plan_lines(planned: Plan) -> list[str]:
@@ -80,7 +84,10 @@ def plan_lines(planned: Plan) -> list[str]:
     work = f"{_counted(planned.objects, 'object')} in {_counted(len(planned.batches), 'batch', 'es')}"
     notes = {
         "already loaded": planned.already_loaded,
+        "new": planned.new if planned.new < planned.objects else 0,
         "changed since they were loaded": planned.changed,
+        "growing, read on from where they ended": planned.growing,
+        "read again": planned.again,
         "late": planned.late,
         "too young, left for the next run": planned.too_young,
         "too old, behind the subscription's retention": planned.forgotten,
@@ -97,9 +104,14 @@ def _counted(number: int, what: str, plural: str = "s") -> str:
     return f"{number:,} {what}{plural if number != 1 else ''}"
 
 
-def _print(planned: Plan) -> None:
+def _print(seen: Preview) -> None:
+    planned = seen.plan
     for line in plan_lines(planned):
         typer.echo(line)
-    if planned.batches:
-        typer.echo()
-        print_table(("batch", "what"), ((b.batch_id, b.label) for b in planned.batches))
+    if not planned.batches:
+        return
+    typer.echo(f"  {seen.estimate()} ({seen.forecast.basis})")
+    for line in seen.verdict():
+        typer.echo(f"  {line}")
+    typer.echo()
+    print_table(("batch", "what"), ((b.batch_id, b.label) for b in planned.batches))

@@ -57,9 +57,19 @@ def list_records(
         elif not records:
             typer.echo(f"{subscription.id}: nothing is in quarantine{f' for {reason}' if reason else ''}")
         else:
-            columns = ("id", "reason", "column", "rows", "record", "row", "object", "since")
+            columns = ("id", "reason", "column", "rows", "record", "row", "state", "object", "since")
             rows = (
-                (str(r.quarantine_id), r.reason, r.column, r.rows, r.position, r.row, r.uri, r.created_at)
+                (
+                    str(r.quarantine_id),
+                    r.reason,
+                    r.column,
+                    r.rows,
+                    r.position,
+                    r.row,
+                    r.state,
+                    r.uri,
+                    r.created_at,
+                )
                 for r in records
             )
             print_table(columns, rows, right=("id", "rows", "record", "row"))

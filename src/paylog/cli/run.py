@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +21,8 @@ from paylog.cli.choice import (
 )
 from paylog.cli.deliver import post
 from paylog.cli.exit_code import ExitCode, UnfinishedRunError, reported
-from paylog.cli.plan import BatchSize, plan_lines
+from paylog.cli.plan import BatchSize, default_workers, plan_lines
+from paylog.cli.stoppable import stoppable
 from paylog.errors import PaylogError
 
 if TYPE_CHECKING:
@@ -58,24 +54,41 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Load what is due, exactly once, and print the receipt. It may be stopped and run again at any time."""
-    with reported(as_json), _stoppable() as go_on:
+    with reported(as_json), stoppable() as go_on:
         from paylog import pipeline
 
         subscription = find_subscription(folder, subscription_id)
         pipeline.prepare(subscription)
         window, origin = chosen_window(subscription, start, end)
-        crew = workers or _default_workers(subscription)
+        crew = workers or default_workers(subscription)
         planned = pipeline.plan(subscription, window, batch_bytes=batch_size, workers=crew)
         run_id = f"cli__{datetime.now(UTC).isoformat()}"
-        pipeline.save_plan(subscription, planned, run_id)
-        if not as_json:
-            _announce(planned, origin)
-        progress = _load(subscription, planned, run_id, crew, as_json, go_on)
-        _conclude(subscription, planned, run_id, progress, as_json)
+        load_planned(subscription, planned, run_id, origin, workers=crew, as_json=as_json, go_on=go_on)
 
 
-def _default_workers(subscription: Subscription) -> int:
-    return min(subscription.batch.max_parallel, os.cpu_count() or 1)
+def load_planned(
+    subscription: Subscription,
+    planned: Plan,
+    run_id: str,
+    origin: str,
+    *,
+    workers: int,
+    as_json: bool,
+    go_on: Callable[[], None],
+) -> None:
+    """Keep a plan, load its batches, deliver and reconcile; print the receipt.
+
+    :param origin: where the window comes from, in words.
+    :param go_on: raises when the command was asked to stop.
+    :raises UnfinishedRunError: some batches failed; the receipt of the others was printed.
+    """
+    from paylog import pipeline
+
+    pipeline.save_plan(subscription, planned, run_id)
+    if not as_json:
+        _announce(planned, origin)
+    progress = _load(subscription, planned, run_id, workers, as_json, go_on)
+    _conclude(subscription, planned, run_id, progress, as_json)
 
 
 def _announce(planned: Plan, origin: str) -> None:
@@ -164,34 +177,3 @@ def _failure(failed: Any) -> dict[str, Any]:
         "message": failed.message,
         "exit_code": int(failed.code),
     }
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and SIGTERM stop the run: workers end and what is under way is rolled back.
-
-    A driver that is interrupted may well raise an error of its own instead, and that is no fault to
-    retry: the function that is given raises ``KeyboardInterrupt`` once the run was asked to stop.
-    """
-    asked = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        # It tells, with a traceback, of every connection that was interrupted.
-        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield check
-    except Exception:
-        check()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,14 +11,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -27,66 +25,48 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, TSTZMULTIRANGE
 
+from paylog.data_mart.control_columns import COUNT_NAMES, counters, metadata, moment, named
+
 HEAD = "0009"
 VERSION_TABLE = "paylog_alembic_version"
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "ix": "%(table_name)s_%(column_0_N_name)s_index",
-    }
-)
-
-
-def _time(name: str, *, nullable: bool = True, default: str | None = None) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default and text(default))
-
-
-def _name(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
-
-
-COUNT_NAMES = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
-
-
-def _counts(*names: str) -> list[Column[int]]:
-    return [Column(name, BigInteger, nullable=False, server_default=text("0")) for name in names]
+# States of ledger entries that hold no rows any more.
+GONE = ("superseded", "retracted")
 
 
 subscriptions = Table(
     "paylog_subscription",
     metadata,
     Column("subscription_id", Text, primary_key=True),
-    _name("service_provider"),
-    _name("deployment_id"),
-    _name("schema_version"),
+    named("service_provider"),
+    named("deployment_id"),
+    named("schema_version"),
     Column("document", JSONB, nullable=False),
     Column("schema_changes", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    _time("updated_at", nullable=False, default="now()"),
+    moment("updated_at", nullable=False, default="now()"),
 )
 
 receipts = Table(
     "paylog_receipt",
     metadata,
     Column("receipt_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
-    _name("batch_id"),
-    _name("run_id"),
-    _time("window_start", nullable=False),
-    _time("window_end", nullable=False),
-    _name("state"),
+    named("subscription_id"),
+    named("batch_id"),
+    named("run_id"),
+    moment("window_start", nullable=False),
+    moment("window_end", nullable=False),
+    named("state"),
     Column("objects", BigInteger, nullable=False),
     Column("already_loaded", BigInteger, nullable=False, server_default=text("0")),
     Column("bytes", BigInteger, nullable=False),
-    *_counts(*COUNT_NAMES),
+    *counters(*COUNT_NAMES),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("seconds", Double, nullable=False),
-    _name("schema_version"),
-    _time("finished_at", nullable=False, default="now()"),
-    *_counts("settled"),  # revision 0004: halves that left paylog_pending with this batch
-    CheckConstraint("state IN ('committed', 'over_budget', 'refused')", name="state"),
+    named("schema_version"),
+    moment("finished_at", nullable=False, default="now()"),
+    *counters("settled"),  # revision 0004: halves that left paylog_pending with this batch
+    *counters("replayed"),  # revision 0007: rows that were in quarantine before, counted as read again
+    CheckConstraint("state IN ('committed', 'over_budget', 'refused', 'retracted')", name="state"),
     CheckConstraint(
         "state <> 'committed' OR read = loaded + duplicate + rejected + filtered + pending",
         name="conservation",
@@ -97,49 +77,55 @@ receipts = Table(
 # One entry per version of an object, or per part of one that grows; at most one is at the head (not
 # superseded, not grown: followed by another part). A stale object holds its rows but must be read again:
 # a row that it counted as duplicate went away with another object. A partial one ends in an unread line.
+# A replayed one, beside the head, holds records of the object's quarantine that were loaded later (or halves
+# of it that were wanted again). A retracted one is gone, as a superseded one is, but nothing took its place.
 objects = Table(
     "paylog_object",
     metadata,
     Column("object_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
-    _name("uri"),
-    _name("version"),
+    named("subscription_id"),
+    named("uri"),
+    named("version"),
     Column("size", BigInteger, nullable=False),
-    _time("last_modified", nullable=False),
+    moment("last_modified", nullable=False),
     Column("state", Text, nullable=False, server_default=text("'loaded'")),
-    *_counts("read", "loaded", "duplicate", "rejected", "filtered"),
-    _time("min_scoring_timestamp"),
-    _time("max_scoring_timestamp"),
+    *counters("read", "loaded", "duplicate", "rejected", "filtered"),
+    moment("min_scoring_timestamp"),
+    moment("max_scoring_timestamp"),
     Column(
         "receipt_id",
         BigInteger,
         ForeignKey("paylog_receipt.receipt_id", deferrable=True, initially="DEFERRED"),
         nullable=False,
     ),
-    _name("schema_version"),
-    _time("loaded_at", nullable=False, default="now()"),
-    _time("superseded_at"),
-    _time("freed_from"),
-    _time("freed_until"),
-    # Revision 0004. Freed: rows and rejects that are gone because their other half's object was replaced.
-    *_counts("pending", "freed", "freed_rejects"),
+    named("schema_version"),
+    moment("loaded_at", nullable=False, default="now()"),
+    moment("superseded_at"),
+    moment("freed_from"),
+    moment("freed_until"),
+    # Revision 0004. Freed: rows and rejects that are gone because their other half's object was replaced;
+    # of a replayed entry also the rejects that stay with the entry that they are of.
+    *counters("pending", "freed", "freed_rejects"),
     Column("end_byte", BigInteger),
     Column("end_position", BigInteger),
     Column("end_digest", LargeBinary),
-    CheckConstraint("state IN ('loaded', 'partial', 'grown', 'stale', 'superseded')", name="state"),
+    CheckConstraint(
+        "state IN ('loaded', 'partial', 'grown', 'stale', 'superseded', 'replayed', 'retracted')",
+        name="state",
+    ),
     Index(
         "paylog_object_live_index",
         "subscription_id",
         "uri",
         unique=True,
-        postgresql_where=text("state NOT IN ('superseded', 'grown')"),
+        postgresql_where=text("state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"),
     ),
     Index(None, "receipt_id"),
     Index(
         "paylog_object_grown_index",
         "subscription_id",
         "uri",
-        postgresql_where=text("state = 'grown'"),
+        postgresql_where=text("state IN ('grown', 'replayed')"),
     ),
     Index(
         "paylog_object_freed_index",
@@ -153,19 +139,31 @@ quarantine = Table(
     "paylog_quarantine",
     metadata,
     Column("quarantine_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
+    named("subscription_id"),
     Column("object_id", BigInteger, ForeignKey("paylog_object.object_id"), nullable=False),
     Column("receipt_id", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("row", Integer),
     Column("rows", Integer, nullable=False),
-    _name("reason"),
-    _name("column_name", nullable=True),
+    named("reason"),
+    named("column_name", nullable=True),
     Column("raw", LargeBinary, nullable=False),
-    _time("created_at", nullable=False, default="now()"),
+    moment("created_at", nullable=False, default="now()"),
     # Revision 0004: the other half of a pair that was rejected.
     Column("partner_id", BigInteger),
     Column("partner_position", BigInteger),
+    # Revision 0007. What became of the record in a replay, the receipt of which closed it; while it is open,
+    # ``reason`` is the last replay's and ``first_reason`` what it was before any.
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("closed_by", BigInteger),
+    moment("closed_at"),
+    named("first_reason", nullable=True),
+    Column("replays", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint(
+        "state IN ('open', 'loaded', 'duplicate', 'rejected', 'filtered', 'pending')", name="state"
+    ),
+    CheckConstraint("(state = 'open') = (closed_by IS NULL)", name="closed"),
+    Index("paylog_quarantine_closed_by_index", "closed_by", postgresql_where=text("closed_by IS NOT NULL")),
     Index(None, "subscription_id", "reason"),
     Index(None, "object_id"),
     Index("paylog_quarantine_partner_index", "partner_id", postgresql_where=text("partner_id IS NOT NULL")),
@@ -175,28 +173,31 @@ quarantine = Table(
 batches = Table(
     "paylog_batch",
     metadata,
-    _name("subscription_id"),
-    _name("run_id"),
-    _name("batch_id"),
-    _time("window_start", nullable=False),
-    _time("window_end", nullable=False),
+    named("subscription_id"),
+    named("run_id"),
+    named("batch_id"),
+    moment("window_start", nullable=False),
+    moment("window_end", nullable=False),
     Column("objects", JSONB, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'planned'")),
-    _time("planned_at", nullable=False, default="now()"),
+    moment("planned_at", nullable=False, default="now()"),
     PrimaryKeyConstraint("subscription_id", "run_id", "batch_id"),
-    CheckConstraint("state IN ('planned', 'committed', 'over_budget', 'refused')", name="state"),
+    CheckConstraint("state IN ('planned', 'committed', 'over_budget', 'refused', 'retracted')", name="state"),
 )
 
 watermarks = Table(
     "paylog_watermark",
     metadata,
     Column("subscription_id", Text, primary_key=True),
-    _time("since", nullable=False),
+    moment("since", nullable=False),
     Column("covered", TSTZMULTIRANGE, nullable=False),
-    _time("complete_through", nullable=False),
+    moment("complete_through", nullable=False),
     Column("late_objects", BigInteger, nullable=False, server_default=text("0")),
-    _time("updated_at", nullable=False, default="now()"),
+    moment("updated_at", nullable=False, default="now()"),
+    # Revision 0007: the last move, and the run that made it.
+    moment("moved_from"),
+    named("moved_by", nullable=True),
 )
 
 # Revision 0003. A profile is kept once for each content of the training data, a check for each time.
@@ -204,13 +205,13 @@ training_profiles = Table(
     "paylog_training_profile",
     metadata,
     Column("profile_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
-    _name("content_hash"),
-    _name("schema_version"),
+    named("subscription_id"),
+    named("content_hash"),
+    named("schema_version"),
     Column("rows", BigInteger, nullable=False),
     # Not JSONB, which forgets the order of keys: categories are by frequency.
     Column("document", JSON, nullable=False),
-    _time("created_at", nullable=False, default="now()"),
+    moment("created_at", nullable=False, default="now()"),
     Index(None, "subscription_id", "profile_id"),
 )
 
@@ -218,13 +219,13 @@ training_checks = Table(
     "paylog_training_check",
     metadata,
     Column("check_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
+    named("subscription_id"),
     Column("profile_id", BigInteger, ForeignKey("paylog_training_profile.profile_id")),
-    _name("schema_version"),
-    _name("status"),
+    named("schema_version"),
+    named("status"),
     Column("findings", JSONB, nullable=False),
     Column("seconds", Double, nullable=False),
-    _time("checked_at", nullable=False, default="now()"),
+    moment("checked_at", nullable=False, default="now()"),
     CheckConstraint("status IN ('passed', 'warning', 'error')", name="status"),
     Index(None, "subscription_id", "check_id"),
 )
@@ -234,17 +235,17 @@ payload_findings = Table(
     "paylog_payload_finding",
     metadata,
     Column("finding_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
+    named("subscription_id"),
     Column("receipt_id", BigInteger, ForeignKey("paylog_receipt.receipt_id"), nullable=False),
     Column("profile_id", BigInteger, ForeignKey("paylog_training_profile.profile_id"), nullable=False),
-    _name("column_name"),
-    _name("code"),
-    _name("severity"),
+    named("column_name"),
+    named("code"),
+    named("severity"),
     Column("rows", BigInteger),
     Column("judged", BigInteger, nullable=False),
     Column("measured", Double, nullable=False),
     Column("threshold", Double, nullable=False),
-    _time("created_at", nullable=False, default="now()"),
+    moment("created_at", nullable=False, default="now()"),
     CheckConstraint("severity IN ('warning', 'error')", name="severity"),
     Index(None, "subscription_id", "finding_id"),
     Index(None, "receipt_id"),
@@ -254,7 +255,7 @@ payload_findings = Table(
 pending = Table(
     "paylog_pending",
     metadata,
-    _name("subscription_id"),
+    named("subscription_id"),
     Column("pair", Uuid, nullable=False),
     Column("request", Boolean, nullable=False),
     Column("object_id", BigInteger, nullable=False),
@@ -262,7 +263,7 @@ pending = Table(
     Column("about", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("raw", LargeBinary),
-    _time("stored_at", nullable=False, default="now()"),
+    moment("stored_at", nullable=False, default="now()"),
     PrimaryKeyConstraint("subscription_id", "pair", "request"),
     Index(None, "object_id"),
     Index(None, "stored_at", postgresql_using="brin"),
@@ -274,8 +275,8 @@ partners = Table(
     metadata,
     Column("partner_id", BigInteger, nullable=False),
     Column("object_id", BigInteger, nullable=False),
-    _time("min_scoring_timestamp"),
-    _time("max_scoring_timestamp"),
+    moment("min_scoring_timestamp"),
+    moment("max_scoring_timestamp"),
     PrimaryKeyConstraint("partner_id", "object_id"),
 )
 
@@ -284,30 +285,30 @@ data_marts = Table(
     "paylog_data_mart",
     metadata,
     Column("data_mart_id", Text, primary_key=True),
-    _name("name"),
-    _time("created_at", nullable=False, default="now()"),
+    named("name"),
+    moment("created_at", nullable=False, default="now()"),
 )
 
 bindings = Table(
     "paylog_service_binding",
     metadata,
     Column("binding_id", Text, primary_key=True),
-    _name("name"),
-    _name("service_type"),
-    _name("instance_id"),
-    _time("created_at", nullable=False, default="now()"),
+    named("name"),
+    named("service_type"),
+    named("instance_id"),
+    moment("created_at", nullable=False, default="now()"),
 )
 
 assets = Table(
     "paylog_asset",
     metadata,
     Column("subscription_id", Text, primary_key=True),
-    _name("binding_id"),
+    named("binding_id"),
     Column("asset", JSONB, nullable=False),
     Column("properties", JSONB, nullable=False),
     Column("deployment", JSONB, nullable=False),
     Column("configurations", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    _time("created_at", nullable=False, default="now()"),
+    moment("created_at", nullable=False, default="now()"),
 )
 
 # Revision 0006: a row for each request to an OpenScale service. A place is (object, position, row).
@@ -315,7 +316,7 @@ deliveries = Table(
     "paylog_delivery",
     metadata,
     Column("delivery_id", BigInteger, Identity(), primary_key=True),
-    _name("subscription_id"),
+    named("subscription_id"),
     Column("receipt_id", BigInteger, nullable=False),
     *(
         Column(f"{end}_{part}", BigInteger, nullable=False)
@@ -323,41 +324,16 @@ deliveries = Table(
         for part in ("object", "position", "row")
     ),
     Column("rows", BigInteger, nullable=False),
-    *_counts("confirmed", "failed"),
+    *counters("confirmed", "failed"),
     Column("state", Text, nullable=False, server_default=text("'posting'")),
-    _name("request_id", nullable=True),
+    named("request_id", nullable=True),
     Column("count_before", BigInteger),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    _time("created_at", nullable=False, default="now()"),
-    _time("updated_at", nullable=False, default="now()"),
+    moment("created_at", nullable=False, default="now()"),
+    moment("updated_at", nullable=False, default="now()"),
+    *counters("retracted"),  # revision 0007: rows that the data mart no longer holds, the service may
     CheckConstraint("state IN ('posting', 'accepted', 'confirmed', 'failed')", name="state"),
     CheckConstraint("state IN ('posting', 'accepted') OR rows = confirmed + failed", name="conservation"),
     Index(None, "subscription_id", "receipt_id"),
 )
-
-# Revision 0009: what maintenance removed. Rows scored before ``retained_from`` are never loaded again, and
-# objects written before ``forgotten_before`` that the ledger does not know are not read. The counts are
-# those of the receipts that went, so that the account of all time still balances.
-retention = Table(
-    "paylog_retention",
-    metadata,
-    Column("subscription_id", Text, primary_key=True),
-    _time("retained_from"),
-    _time("forgotten_before"),
-    *_counts("receipts", *COUNT_NAMES, "settled"),
-    _time("updated_at", nullable=False, default="now()"),
-    CheckConstraint("read = loaded + duplicate + rejected + filtered + pending", name="conservation"),
-)
-
-# Only the owner writes these.
-OWNED = (VERSION_TABLE, retention.name)
-
-
-def raw_columns() -> dict[str, list[str]]:
-    """Columns with the engines' own bytes, by table: not for readers."""
-    held = {
-        table.name: [c.name for c in table.columns if isinstance(c.type, LargeBinary)]
-        for table in metadata.sorted_tables
-    }
-    return {name: columns for name, columns in held.items() if columns}

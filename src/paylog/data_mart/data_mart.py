@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from paylog.connections import Connection
 from paylog.data_mart import (
@@ -23,12 +23,15 @@ from paylog.data_mart import (
     subscriptions,
     watermark,
 )
+from paylog.data_mart.alert_log import AlertLog
+from paylog.data_mart.backfills import Backfills
 from paylog.data_mart.control_tables import HEAD
 from paylog.data_mart.delivery_log import DeliveryLog
 from paylog.data_mart.expiry import EXPIRED_BATCH, Waiting
 from paylog.data_mart.feedback_store import FeedbackStore
 from paylog.data_mart.load import BatchName, Load
 from paylog.data_mart.maintenance import Maintenance
+from paylog.data_mart.overview import Overview
 from paylog.data_mart.payload_reader import PayloadReader
 from paylog.data_mart.payload_records import StoredCount
 from paylog.data_mart.payload_table import PayloadTable
@@ -36,11 +39,14 @@ from paylog.data_mart.plans import PlannedBatch
 from paylog.data_mart.posts import Post
 from paylog.data_mart.quarantine import QuarantinedRecord
 from paylog.data_mart.registry import Registry
+from paylog.data_mart.replays import Replays
+from paylog.data_mart.retractions import Retractions
+from paylog.data_mart.schema_changes import SchemaChange
 from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.vitals import Vitals
 from paylog.data_mart.watermark import Watermark
-from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason, SchemaMismatch
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
@@ -51,6 +57,8 @@ if TYPE_CHECKING:
     from paylog.training_data.judgement import PayloadJudge
 
 log = logging.getLogger(__name__)
+
+L = TypeVar("L", bound=Load)
 
 
 class DataMart:
@@ -63,19 +71,30 @@ class DataMart:
     :param schema: created by ``setup`` if absent; never dropped.
     :param owner: resolves the connection whose role owns the tables, when something must be created or
         dropped; without it, ``connection`` does that too.
+    :param read_only: for looking only; the server refuses every change.
     """
 
     def __init__(
-        self, connection: Connection, schema: str, owner: Callable[[], Connection] | None = None
+        self,
+        connection: Connection,
+        schema: str,
+        owner: Callable[[], Connection] | None = None,
+        *,
+        read_only: bool = False,
     ) -> None:
-        self._sessions = Sessions(connection, schema)
+        self._sessions = Sessions(connection, schema, read_only=read_only)
         self._resolve_owner = owner
         self.schema = schema
+        self.alerts = AlertLog(self._sessions)
+        self.backfills = Backfills(self._sessions)
         self.delivery = DeliveryLog(self._sessions)
         self.feedback = FeedbackStore(self._sessions)
         self.maintenance = Maintenance(self._sessions, lambda: self._owner)
+        self.overview = Overview(self._sessions)
         self.payload = PayloadReader(self._sessions)
         self.registry = Registry(self._sessions)
+        self.replays = Replays(self._sessions)
+        self.retractions = Retractions(self._sessions)
         self.training = TrainingRecords(self._sessions)
         self.vitals = Vitals(self._sessions, lambda: self._owner, self._table)
         self._tables: dict[tuple[str, str], PayloadTable] = {}
@@ -114,10 +133,17 @@ class DataMart:
     def ensure(self, subscription: Subscription) -> list[str]:
         """Create the subscription's payload table or add what it lacks; returns the changes.
 
-        :raises SchemaMismatch: a column has another type, or a new required one has no values.
+        :raises SchemaMismatch: a column has another type, a new required one has no values, or the rows that
+            are there would get another meaning.
         """
         table, what = self._table(subscription), f"prepare subscription {subscription.id!r}"
         with self._sessions.transaction(what) as connection:
+            if refused := subscriptions.schema_change(connection, subscription, table).refused:
+                raise SchemaMismatch(
+                    f"Payload table {self.schema}.{table.name} does not fit the model schema: "
+                    + "; ".join(refused)
+                    + ". Or give the subscription a new id, and so a new table."
+                )
             if not table.changes(connection):
                 subscriptions.register(connection, subscription, [])
                 return []
@@ -129,6 +155,12 @@ class DataMart:
     def make_partitions(self, subscription: Subscription, months: Sequence[np.datetime64]) -> None:
         """Create the partitions of these months (``datetime64[M]``) that are missing."""
         self._table(subscription).ensure_partitions(months)
+
+    def schema_change(self, subscription: Subscription) -> SchemaChange:
+        """The model schema beside the table and the version that loaded it last. Changes nothing."""
+        table = self._table(subscription)
+        with self._sessions.transaction(f"compare the schema of {subscription.id!r}") as connection:
+            return subscriptions.schema_change(connection, subscription, table)
 
     @contextmanager
     def load(
@@ -149,13 +181,28 @@ class DataMart:
         :raises PayloadRefused: rolled back; a receipt of state ``refused`` and the findings are kept.
         :raises UnbalancedReceipt: rolled back.
         """
+        with self.loading(Load, subscription, batch_id, run_id, window, judge, normalize) as load:
+            yield load
+
+    @contextmanager
+    def loading(
+        self,
+        kind: type[L],
+        subscription: Subscription,
+        batch_id: str,
+        run_id: str,
+        window: tuple[datetime, datetime],
+        judge: PayloadJudge | None = None,
+        normalize: Normalize = unpairable,
+    ) -> Iterator[L]:
+        """As ``load``, of another kind: a ``ReplayLoad``, a ``Retraction``."""
         name = BatchName(subscription.id, batch_id, run_id, *window)
         what = f"load batch {batch_id!r} of subscription {subscription.id!r}"
         load = None
         try:
             with self._sessions.transaction(what) as connection:
                 table, budget = self._table(subscription), subscription.error_budget
-                load = Load(connection, table, name, budget, judge, normalize)
+                load = kind(connection, table, name, budget, judge, normalize)
                 yield load
                 load.receipt()
         except (ErrorBudgetExceeded, PayloadRefused) as error:
@@ -229,11 +276,16 @@ class DataMart:
             return watermark.read(connection, subscription_id)
 
     def advance_watermark(
-        self, subscription_id: str, window: tuple[datetime, datetime], since: datetime, late: int = 0
+        self,
+        subscription_id: str,
+        window: tuple[datetime, datetime],
+        since: datetime,
+        late: int = 0,
+        run_id: str = "",
     ) -> Watermark:
         """Note a window [start, end) as loaded; the watermark moves as far as nothing is missing."""
         with self._sessions.transaction(f"move the watermark of {subscription_id!r}") as connection:
-            return watermark.advance(connection, subscription_id, window, since, late)
+            return watermark.advance(connection, subscription_id, window, since, late, run_id)
 
     def save_plan(self, subscription_id: str, run_id: str, plan: Iterable[PlannedBatch]) -> None:
         """Store a run's batches, in place of an older plan of the same run."""

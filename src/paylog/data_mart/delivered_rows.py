@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import psycopg
 from sqlalchemy import Connection, func, select
 
-from paylog.data_mart.control_tables import objects
+from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import Present, payload_table_name, read_columns
 from paylog.data_mart.session import quoted
 
@@ -73,7 +73,7 @@ def query(
         ).where(
             objects.c.receipt_id == receipt_id,
             objects.c.subscription_id == subscription_id,
-            objects.c.state != "superseded",
+            objects.c.state.not_in(GONE),
             objects.c.loaded > 0,
         )
     ).one()

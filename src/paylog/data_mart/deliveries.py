@@ -16,13 +16,14 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    false,
     func,
     or_,
     select,
     update,
 )
 
-from paylog.data_mart.control_tables import deliveries, objects, receipts
+from paylog.data_mart.control_tables import GONE, deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
 
 _MOST_ERRORS = 100
@@ -125,7 +126,8 @@ class DeliveryCounts:
 class Undelivered:
     """A receipt with rows that are neither confirmed nor failed.
 
-    :param historical: of an Airflow backfill, or its window ended more than a day before it was loaded.
+    :param historical: of a backfill, or its window, or the newest record in it, was more than a day old
+        when it was loaded.
     """
 
     receipt_id: int
@@ -215,7 +217,12 @@ def undelivered(connection: Connection, subscription_id: str, run_id: str | None
         .group_by(d.receipt_id)
         .subquery()
     )
-    historical = or_(r.run_id.startswith(_BACKFILL, autoescape=True), r.finished_at - r.window_end > _LIVE)
+    newest = select(func.max(objects.c.max_scoring_timestamp)).where(objects.c.receipt_id == r.receipt_id)
+    historical = or_(
+        r.run_id.startswith(_BACKFILL, autoescape=True),
+        r.finished_at - r.window_end > _LIVE,
+        func.coalesce(r.finished_at - newest.scalar_subquery() > _LIVE, false()),
+    )
     query = (
         select(r.receipt_id, historical)
         .outerjoin_from(receipts, settled, settled.c.receipt_id == r.receipt_id)
@@ -244,7 +251,7 @@ def counts(connection: Connection, subscription_id: str, run_id: str | None) -> 
     superseded = connection.execute(
         select(func.coalesce(func.sum(objects.c.loaded), 0))
         .join_from(objects, receipts, receipts.c.receipt_id == objects.c.receipt_id)
-        .where(of_run, objects.c.state == "superseded")
+        .where(of_run, objects.c.state.in_(GONE))
     ).scalar_one()
     withdrawn = min(int(superseded), max(0, int(loaded) - int(confirmed) - int(failed)))
     return DeliveryCounts(int(loaded) - withdrawn, int(confirmed), int(failed))

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from paylog.data_mart import receipts
-from paylog.data_mart.control_tables import pending, retention
+from paylog.data_mart.control_tables import pending
 from paylog.data_mart.control_tables import receipts as receipt_table
 from paylog.data_mart.load import BatchName
+from paylog.data_mart.operation_tables import retention
 from paylog.data_mart.pending import Pending
 from paylog.data_mart.setup import lock
 from paylog.errors import Reason, UnbalancedReceipt
@@ -68,7 +69,8 @@ def waiting(connection: Connection, subscription_id: str) -> Waiting:
     halves, since = connection.execute(query.where(pending.c.subscription_id == subscription_id)).one()
     accounted = connection.execute(
         select(func.coalesce(func.sum(receipt_table.c.pending - receipt_table.c.settled), 0)).where(
-            receipt_table.c.subscription_id == subscription_id, receipt_table.c.state == "committed"
+            receipt_table.c.subscription_id == subscription_id,
+            receipt_table.c.state.in_(("committed", "retracted")),
         )
     ).scalar_one()
     accounted += (

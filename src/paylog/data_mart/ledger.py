@@ -1,8 +1,9 @@
 """The ledger: which version of which capture object is loaded, and what it became.
 
 An entry is *loaded*, *superseded* (another version took its place), *grown* (a later entry holds what was
-appended), *partial* (its last line was still being written) or *stale*: its rows stand, but it must be
-read again, because a row that it left out as a duplicate was removed with another object.
+appended), *partial* (its last line was still being written), *stale* (its rows stand, but it must be
+read again, because a row that it left out as a duplicate was removed with another object), *replayed* (it
+holds records that a replay of the object's quarantine loaded) or *retracted* (taken back).
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from paylog.data_mart import partners
-from paylog.data_mart.control_tables import objects
+from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import run
 from paylog.data_mart.setup import lock
@@ -45,7 +46,7 @@ from paylog.records import CaptureObject, Counts, Extent
 URIS_AT_ONCE = 10_000
 _COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 _FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
-_HEAD = "state NOT IN ('superseded', 'grown')"
+_HEAD = "state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ class LiveEntry:
     max_scoring_timestamp: datetime | None
     extent: Extent | None = None
 
-    def holds(self, version: str) -> bool:
-        return self.state == "loaded" and self.version == version
+    def holds(self, item: CaptureObject) -> bool:
+        """Whether nothing is left to do for ``item`` as it was planned."""
+        return self.state == "loaded" and self.version == item.version and self.object_id != item.replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,10 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
     """Make this transaction the only one that loads ``item``: its new object id.
 
     Waits for another transaction that is loading it. Without a new id, the entry that is there: one
-    that holds this version, or one that is locked and must be superseded first.
+    that holds what was planned, or one that is locked and must be superseded first.
     """
     while True:
-        statement = insert(objects).values(
-            subscription_id=claimant.subscription_id,
-            uri=item.uri,
-            version=item.version,
-            size=item.size,
-            last_modified=item.last_modified,
-            receipt_id=claimant.receipt_id,
-            schema_version=claimant.schema_version,
-        )
+        statement = _entry_for(claimant, item)
         unclaimed = statement.on_conflict_do_nothing(
             index_elements=["subscription_id", "uri"], index_where=text(_HEAD)
         )
@@ -110,16 +104,38 @@ def claim(connection: Connection, claimant: Claimant, item: CaptureObject) -> in
             return entry
 
 
+def claim_beside(connection: Connection, claimant: Claimant, item: CaptureObject) -> int:
+    """An entry of its own, beside the head, for records of an object that was read before."""
+    statement = _entry_for(claimant, item).values(state="replayed").returning(objects.c.object_id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _entry_for(claimant: Claimant, item: CaptureObject) -> Insert:
+    return insert(objects).values(
+        subscription_id=claimant.subscription_id,
+        uri=item.uri,
+        version=item.version,
+        size=item.size,
+        last_modified=item.last_modified,
+        receipt_id=claimant.receipt_id,
+        schema_version=claimant.schema_version,
+    )
+
+
 def _live_entry(connection: Connection, subscription_id: str, item: CaptureObject) -> LiveEntry | None:
     query = _entries(subscription_id, item.uri).where(text(_HEAD))
     row = connection.execute(query).one_or_none()
-    if row is not None and not _entry(row).holds(item.version):
+    if row is not None and not _entry(row).holds(item):
         row = connection.execute(query.with_for_update()).one_or_none()
     return None if row is None else _entry(row)
 
 
 def _entries(subscription_id: str, uri: str) -> Select[Any]:
-    return select(
+    return select(*_entry_columns()).where(objects.c.subscription_id == subscription_id, objects.c.uri == uri)
+
+
+def _entry_columns() -> list[Any]:
+    return [
         objects.c.object_id,
         objects.c.version,
         objects.c.state,
@@ -128,7 +144,7 @@ def _entries(subscription_id: str, uri: str) -> Select[Any]:
         objects.c.end_byte,
         objects.c.end_position,
         objects.c.end_digest,
-    ).where(objects.c.subscription_id == subscription_id, objects.c.uri == uri)
+    ]
 
 
 def _entry(row: Row[Any]) -> LiveEntry:
@@ -146,9 +162,26 @@ def head(connection: Connection, subscription_id: str, uri: str) -> LiveEntry | 
 
 
 def earlier_parts(connection: Connection, subscription_id: str, uri: str) -> list[LiveEntry]:
-    """The parts of a growing object before its head."""
-    query = _entries(subscription_id, uri).where(objects.c.state == "grown")
+    """What stands of an object beside its head: parts of one that grows, and what was replayed."""
+    query = _entries(subscription_id, uri).where(objects.c.state.in_(("grown", "replayed")))
     return [_entry(row) for row in connection.execute(query)]
+
+
+def standing(
+    connection: Connection, subscription_id: str, uris: Sequence[str], *, locked: bool = True
+) -> list[tuple[str, LiveEntry]]:
+    """URI and entry of whatever stands of these objects, in the order in which loads lock them."""
+    query = (
+        select(objects.c.uri, *_entry_columns())
+        .where(
+            objects.c.subscription_id == subscription_id,
+            objects.c.uri == any_(cast(list(uris), ARRAY(Text))),
+            objects.c.state.not_in(GONE),
+        )
+        .order_by(objects.c.uri, objects.c.object_id)
+    )
+    query = query.with_for_update() if locked else query
+    return [(row.uri, _entry(row)) for row in connection.execute(query)]
 
 
 def grow(connection: Connection, entry: LiveEntry) -> None:
@@ -161,14 +194,14 @@ def release(connection: Connection, object_id: int) -> None:
     connection.execute(delete(objects).where(objects.c.object_id == object_id))
 
 
-def supersede(connection: Connection, entry: LiveEntry, payload_table: PayloadTable) -> bool:
+def supersede(
+    connection: Connection, entry: LiveEntry, payload_table: PayloadTable, state: str = "superseded"
+) -> bool:
     """Delete what ``entry`` loaded and the pairs that it has a half of; whether there was any row.
 
     ``settle`` must follow if so. What else was in those pairs is ``partners.freed``.
     """
-    connection.execute(
-        update(objects).where(objects.c.object_id == entry.object_id).values(state="superseded")
-    )
+    connection.execute(update(objects).where(objects.c.object_id == entry.object_id).values(state=state))
     partners.free_rejects(connection, payload_table.schema, entry.object_id)
     spans = [partners.unlink(connection, entry.object_id)]
     if entry.min_scoring_timestamp is not None and entry.max_scoring_timestamp is not None:
@@ -262,7 +295,7 @@ def _mark_stale(
     entries = objects.alias("entries")
     concerned = select(entries.c.uri).where(
         entries.c.subscription_id == subscription_id,
-        entries.c.state.in_(("loaded", "partial", "grown")),
+        entries.c.state.in_(("loaded", "partial", "grown", "replayed")),
         entries.c.duplicate > 0,
         removed.c.subscription_id == subscription_id,
         removed.c.freed_from <= entries.c.max_scoring_timestamp,
@@ -313,6 +346,6 @@ def stale_versions(connection: Connection, subscription_id: str) -> dict[str, st
 
 def holds_rows(connection: Connection, subscription_id: str) -> bool:
     """Whether a subscription has payload records."""
-    live = objects.c.state != "superseded"
+    live = objects.c.state.not_in(GONE)
     query = select(1).where(objects.c.subscription_id == subscription_id, live, objects.c.loaded > 0)
     return connection.execute(query.limit(1)).scalar() is not None

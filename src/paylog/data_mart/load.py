@@ -119,8 +119,9 @@ class Load:
     def part(self, item: CaptureObject) -> LiveEntry | None:
         """What is loaded of an object that grows, as far as it may be read on from there."""
         entry = ledger.head(self._connection, self._name.subscription_id, item.uri)
-        readable = entry is not None and entry.extent is not None and entry.state in ("loaded", "partial")
-        return entry if readable else None
+        if entry is None or entry.extent is None or entry.object_id == item.replaces:
+            return None
+        return entry if entry.state in ("loaded", "partial") else None
 
     def freed(self) -> list[Freed]:
         """Halves of objects that stand, whose other halves went with an older version of an object here.
@@ -152,7 +153,7 @@ class Load:
             raise StopError(f"{self._where}: an object failed half-way; the batch cannot be committed.")
         if self._receipt is None:
             self._write_finished()
-            self._pairs.finish(list(self._replacing))
+            self._pairs.finish(self._gone)
             self._record(self._unsettled)
             if self._superseded or self._counts.duplicate:
                 ledger.settle(self._connection, self._claimant, self._table, self._superseded)
@@ -193,7 +194,7 @@ class Load:
     def _open(self, item: CaptureObject) -> ObjectLoad | None:
         claimed = ledger.claim(self._connection, self._claimant, item)
         if isinstance(claimed, LiveEntry):
-            return None if claimed.holds(item.version) else self._open_new_version(item)
+            return None if claimed.holds(item) else self._open_new_version(item)
         return self._target(item, claimed)
 
     def _target(self, item: CaptureObject, object_id: int) -> ObjectLoad:
@@ -321,6 +322,15 @@ class Load:
             self.findings = self._judge.findings()
             self._judge.refuse(self.findings, self._where)
 
+    @property
+    def _gone(self) -> list[int]:
+        """Entries whose rows this load deletes."""
+        return list(self._replacing)
+
+    def _unexpected(self) -> Counts:
+        """The counts that are held against the error budget."""
+        return self._counts
+
     def _check(self) -> None:
         stored = ledger.entry_sums(self._connection, self._claimant.receipt_id)
         if stored != self._counts or not self._counts.balanced:
@@ -328,7 +338,7 @@ class Load:
                 f"{self._where}: counted {self._counts}, the ledger holds {stored}. "
                 "The batch was rolled back; this is a defect in paylog."
             )
-        if excess := _excess(self._budget, self._counts):
+        if excess := _excess(self._budget, self._unexpected()):
             by_reason = ", ".join(f"{reason} {rows}" for reason, rows in self._reasons.most_common())
             raise ErrorBudgetExceeded(
                 f"{self._where}: {excess}. By reason: {by_reason}. First: {'; '.join(self._first_rejects)}. "

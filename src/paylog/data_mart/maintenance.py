@@ -11,7 +11,8 @@ import psycopg
 from sqlalchemy import Connection, func, select, text
 
 from paylog.data_mart import clearing, deliveries, partitions, retention
-from paylog.data_mart.control_tables import batches, metadata, objects, pending, quarantine, receipts
+from paylog.data_mart.control_tables import batches, objects, pending, quarantine, receipts
+from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.partitions import Partition
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.retention import Marks
@@ -93,7 +94,7 @@ class Maintenance:
 
         :raises RetriableError: another one is at it.
         """
-        with self._owner().autocommit(f"maintain {subscription_id!r}") as link:
+        with self._owner().session(f"maintain {subscription_id!r}") as link:
             subject = "\x1f".join(("paylog", "maintenance", self._owner().schema, subscription_id))
             query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
             if link.execute(query, (subject,)).fetchone() != (True,):

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, any_, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
 from sqlalchemy.sql import cast
 
-from paylog.data_mart.control_tables import objects, partners, quarantine
+from paylog.data_mart.control_tables import GONE, objects, partners, quarantine
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import quoted, raw, run
 
@@ -92,7 +92,7 @@ def free_rejects(connection: Connection, schema: str, object_id: int) -> None:
         connection,
         f"WITH gone AS (DELETE FROM {_name(schema, quarantine.name)} WHERE object_id = %(id)s "
         "OR partner_id = %(id)s RETURNING object_id AS _object_id, position AS _position, "
-        "partner_id AS _partner_id, partner_position AS _partner_position, rows), "
+        "partner_id AS _partner_id, partner_position AS _partner_position, rows, state = 'open' AS _wanted), "
         f"{_freeing()} {_noting(schema, 'freed_rejects', 'sum(rows)')}",
         object_id,
     )
@@ -106,7 +106,7 @@ def free_rows(connection: Connection, table: PayloadTable, object_id: int, span:
         f"WITH gone AS (DELETE FROM {_name(table.schema, table.name)} "
         "WHERE scoring_timestamp BETWEEN %(first)s AND %(last)s "
         f"AND (_object_id = %(id)s OR _partner_id = %(id)s) RETURNING {_KEY}, _object_id, _position, "
-        "_partner_id, _partner_position), "
+        "_partner_id, _partner_position, true AS _wanted), "
         f"keys AS (INSERT INTO pg_temp.paylog_freed SELECT {_KEY} FROM gone), "
         f"{_freeing()} {_noting(table.schema, 'freed', 'count(*)')}",
         object_id,
@@ -127,7 +127,7 @@ def freed(connection: Connection) -> list[Freed]:
     if not by_id:
         return []
     query = select(objects.c.object_id, objects.c.uri, objects.c.version).where(
-        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state != "superseded"
+        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state.not_in(GONE)
     )
     return [
         Freed(row.object_id, row.uri, row.version, by_id[row.object_id][1], np.array(by_id[row.object_id][2]))
@@ -157,14 +157,14 @@ def _prepare(connection: Connection) -> None:
 
 
 def _freeing() -> str:
-    """The half that stays of each pair in ``gone``."""
+    """The half that stays of each pair in ``gone``; a reject that was replayed has no half any more."""
     other = (
         f"CASE WHEN _object_id = %(id)s THEN _partner_{name} ELSE _{own} END"
         for name, own in (("id", "object_id"), ("position", "position"))
     )
     return (
         f"halves AS (INSERT INTO {_FREED_HALVES} SELECT DISTINCT %(id)s, {', '.join(other)} "
-        "FROM gone WHERE _partner_id <> _object_id)"
+        "FROM gone WHERE _partner_id <> _object_id AND _wanted)"
     )
 
 

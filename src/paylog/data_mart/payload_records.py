@@ -11,7 +11,7 @@ from zlib import crc32
 from sqlalchemy import ARRAY, BigInteger, Connection, Select, any_, cast, column, func, select, table
 
 from paylog.data_mart import retention
-from paylog.data_mart.control_tables import objects, receipts
+from paylog.data_mart.control_tables import GONE, objects, receipts
 from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
 from paylog.errors import SchemaMismatch
 
@@ -50,7 +50,7 @@ def stored_counts(
         .where(
             receipts.c.subscription_id == subscription_id,
             receipts.c.run_id == run_id,
-            objects.c.state != "superseded",
+            objects.c.state.not_in(GONE),
         )
     ).all()
     since = retention.marks(connection, subscription_id).retained_from

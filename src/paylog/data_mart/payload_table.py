@@ -18,6 +18,8 @@ from paylog.model_schema import Column, ModelSchema
 log = logging.getLogger(__name__)
 
 KEY = ("scoring_timestamp", "_record_id")
+# Whole numbers up to here are the same as double precision.
+_EXACT = 2**53
 
 _COLUMNS = text(
     "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull "
@@ -100,23 +102,48 @@ class PayloadTable:
         values = self.subscription_id, month.item()
         raw(connection).execute(f"SELECT {function}(%s, %s)".encode(), values)
 
+    def compare(self, connection: Connection) -> tuple[list[str], list[str]]:
+        """What ``ensure`` would do, and what keeps it from doing anything."""
+        present = read_columns(connection, self.schema, self.name)
+        if not present:
+            return [self._definition()], []
+        self._check_partitioned(connection)
+        wider = self._widened(connection, present)
+        problems = [
+            p
+            for c in self.model_schema.columns
+            if c.name not in wider and (p := _problem(c, present.get(c.name)))
+        ]
+        widened = [f"ALTER COLUMN {quoted(name)} TYPE double precision" for name in wider]
+        actions = [*self._additions(present), *widened]
+        return [f"ALTER TABLE {self.qualified} {action}" for action in actions], problems
+
     def changes(self, connection: Connection) -> list[str]:
         """The statements that would bring the table to the model schema; none when it fits.
 
         :raises SchemaMismatch: no statement can.
         """
-        present = read_columns(connection, self.schema, self.name)
-        if not present:
-            return [self._definition()]
-        self._check_partitioned(connection)
-        problems = [p for c in self.model_schema.columns if (p := _problem(c, present.get(c.name)))]
+        changes, problems = self.compare(connection)
         if problems:
             raise SchemaMismatch(
                 f"Payload table {self.schema}.{self.name} does not fit the model schema: "
                 + "; ".join(problems)
                 + ". Or give the subscription a new id, and so a new table."
             )
-        return [f"ALTER TABLE {self.qualified} {action}" for action in self._additions(present)]
+        return changes
+
+    def _widened(self, connection: Connection, present: dict[str, Present]) -> list[str]:
+        """Columns of whole numbers that may become double precision: none that it holds would change."""
+        wanted = [
+            c.name
+            for c in self.model_schema.columns
+            if c.pg_type == "double precision" and c.name in present and present[c.name].pg_type == "bigint"
+        ]
+        return [name for name in wanted if not self._holds_beyond(connection, quoted(name))]
+
+    def _holds_beyond(self, connection: Connection, name: str) -> bool:
+        query = f"SELECT 1 FROM {self.qualified} WHERE {name} > {_EXACT} OR {name} < -{_EXACT} LIMIT 1"
+        return run(connection, query).fetchone() is not None
 
     def _additions(self, present: dict[str, Present]) -> list[str]:
         declared = {c.name: c for c in self.model_schema.columns}

@@ -87,7 +87,10 @@ def read_one(connection: Connection, subscription_id: str, run_id: str, batch_id
 
 
 def _document(item: CaptureObject) -> dict[str, object]:
-    return asdict(item) | {"last_modified": item.last_modified.isoformat()}
+    document = asdict(item) | {"last_modified": item.last_modified.isoformat()}
+    if item.replaces is None:
+        del document["replaces"]
+    return document
 
 
 def _object(document: dict[str, object]) -> CaptureObject:

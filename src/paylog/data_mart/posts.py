@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
-from paylog.data_mart.control_tables import objects, quarantine, receipts
+from paylog.data_mart.control_tables import GONE, objects, quarantine, receipts
 
 MOST_REJECTS = 100
 
@@ -47,7 +47,7 @@ def read(connection: Connection, subscription_id: str, uri: str, name: str) -> P
         .where(
             objects.c.subscription_id == subscription_id,
             objects.c.uri == uri,
-            objects.c.state != "superseded",
+            objects.c.state.not_in((*GONE, "replayed")),
         )
     ).one_or_none()
     if entry is not None:

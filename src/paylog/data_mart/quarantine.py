@@ -33,7 +33,11 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRecord:
-    """A record in quarantine. ``raw`` is None in listings."""
+    """A record in quarantine. ``raw`` is None in listings.
+
+    :param state: ``open``, or how its replay ended: ``loaded``, ``duplicate``, ``filtered``, ``pending`` (it
+        waits for its other half) or ``rejected`` (row by row).
+    """
 
     quarantine_id: int
     subscription_id: str
@@ -44,6 +48,7 @@ class QuarantinedRecord:
     rows: int
     reason: Reason
     column: str | None
+    state: str
     created_at: datetime
     raw: bytes | None = field(repr=False)
 
@@ -92,11 +97,11 @@ def _copy(
 
 
 def rows_by_reason(connection: Connection, subscription_id: str) -> dict[Reason, int]:
-    """Scored rows in quarantine by reason, most frequent first."""
+    """Scored rows that are open in quarantine by reason, most frequent first."""
     total = func.sum(quarantine.c.rows)
     query = (
         select(quarantine.c.reason, total)
-        .where(quarantine.c.subscription_id == subscription_id)
+        .where(quarantine.c.subscription_id == subscription_id, quarantine.c.state == "open")
         .group_by(quarantine.c.reason)
         .order_by(total.desc(), quarantine.c.reason)
     )
@@ -104,12 +109,18 @@ def rows_by_reason(connection: Connection, subscription_id: str) -> dict[Reason,
 
 
 def read(
-    connection: Connection, subscription_id: str, reason: Reason | None, limit: int
+    connection: Connection,
+    subscription_id: str,
+    reason: Reason | None,
+    limit: int,
+    before: int | None = None,
 ) -> list[QuarantinedRecord]:
-    """The newest records, without their raw bytes."""
+    """The newest records, older than record ``before``, without their raw bytes."""
     query = _SELECT.add_columns(null().label("raw")).where(quarantine.c.subscription_id == subscription_id)
     if reason is not None:
         query = query.where(quarantine.c.reason == reason.value)
+    if before is not None:
+        query = query.where(quarantine.c.quarantine_id < before)
     rows = connection.execute(query.order_by(quarantine.c.quarantine_id.desc()).limit(limit))
     return [_record(row) for row in rows]
 
@@ -131,6 +142,7 @@ _SELECT = select(
     quarantine.c.rows,
     quarantine.c.reason,
     quarantine.c.column_name.label("column"),
+    quarantine.c.state,
     quarantine.c.created_at,
 ).join_from(quarantine, objects)
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
-from paylog.data_mart.control_tables import COUNT_NAMES, batches, receipts
+from paylog.data_mart.control_columns import COUNT_NAMES
+from paylog.data_mart.control_tables import batches, receipts
 from paylog.data_mart.session import quoted
 from paylog.records import Counts, Receipt
 

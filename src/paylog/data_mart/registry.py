@@ -15,10 +15,10 @@ from paylog.data_mart.control_tables import (
     assets,
     bindings,
     data_marts,
-    metadata,
     subscriptions,
 )
 from paylog.data_mart.feedback import feedback_table_name
+from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.session import Sessions, quoted, run
 

@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from paylog.data_mart.control_tables import COUNT_NAMES, retention
+from paylog.data_mart.control_columns import COUNT_NAMES
 from paylog.data_mart.object_load import EARLIEST, EPOCH
+from paylog.data_mart.operation_tables import retention
 
 COUNTED = ("receipts", *COUNT_NAMES, "settled")
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paylog.data_mart import partition_function
-from paylog.data_mart.control_tables import OWNED, metadata, raw_columns, receipts
+from paylog.data_mart.control_tables import receipts
+from paylog.data_mart.operation_tables import OWNED, metadata, raw_columns
 from paylog.data_mart.session import quoted
 
 # Tables of paylog's, in a schema that may hold others.

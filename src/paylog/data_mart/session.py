@@ -22,14 +22,20 @@ _CLIENT = {
     "keepalives_count": "3",
 }
 _SERVER = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+# Who only looks must not burden the loads either.
+_ONLY_LOOKING = "SET statement_timeout = '15s'; SET default_transaction_read_only = on"
 
 
 class Sessions:
-    """Transactions of one connection in one schema. Threads may share it; processes may not."""
+    """Transactions of one connection in one schema. Threads may share it; processes may not.
 
-    def __init__(self, connection: NamedConnection, schema: str) -> None:
+    :param read_only: PostgreSQL refuses every change, and statements that take 15 s.
+    """
+
+    def __init__(self, connection: NamedConnection, schema: str, *, read_only: bool = False) -> None:
         self.conn_id = connection.conn_id
         self.schema = schema
+        self._set_up = f"{_SERVER}; {_ONLY_LOOKING}" if read_only else _SERVER
         self._dsn = postgres_dsn(connection)
         self._engine = self._create_engine()
 
@@ -81,7 +87,7 @@ class Sessions:
         given = conninfo_to_dict(self._dsn)
         options = {**_CLIENT, "application_name": "paylog", **verified_tls(given), **given}
         link = psycopg.connect(**options)  # type: ignore[arg-type]
-        link.execute(_SERVER)
+        link.execute(self._set_up)
         link.commit()
         return link
 

@@ -9,7 +9,8 @@ import psycopg
 from sqlalchemy import Connection, column, select, table, text
 
 from paylog.data_mart import partition_function, rights
-from paylog.data_mart.control_tables import HEAD, VERSION_TABLE, metadata
+from paylog.data_mart.control_tables import HEAD, VERSION_TABLE
+from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.session import Sessions, quoted, run
 from paylog.errors import AccessDenied, SchemaMismatch
 

@@ -9,10 +9,28 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from paylog.data_mart import ledger
 from paylog.data_mart.control_tables import subscriptions
+from paylog.data_mart.payload_table import PayloadTable, read_columns
+from paylog.data_mart.schema_changes import SchemaChange, refusals
 
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
+
+
+def schema_change(connection: Connection, subscription: Subscription, table: PayloadTable) -> SchemaChange:
+    """The subscription's model schema beside its table and the version that was registered last."""
+    statements, refused = table.compare(connection)
+    query = select(subscriptions.c.schema_version, subscriptions.c.document)
+    known = connection.execute(query.where(subscriptions.c.subscription_id == subscription.id)).one_or_none()
+    after = subscription.model_schema.version
+    if known is None:
+        return SchemaChange(None, after, statements, refused)
+    if known.schema_version != after and ledger.holds_rows(connection, subscription.id):
+        columns = read_columns(connection, table.schema, table.name)
+        before = known.document.get("model_schema") or {}
+        refused += refusals(before, subscription.model_schema, columns)
+    return SchemaChange(known.schema_version, after, statements, refused)
 
 
 def register(connection: Connection, subscription: Subscription, changes: Sequence[str]) -> None:

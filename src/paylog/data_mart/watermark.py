@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, ScalarSelect, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart.control_tables import watermarks
@@ -13,16 +15,24 @@ from paylog.data_mart.control_tables import watermarks
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """``late_objects`` came after their window had been passed, all in all."""
+    """``late_objects`` came after their window had been passed, all in all.
+
+    :param moved_from: where it stood before the last move, and ``moved_by`` the run that made it.
+    """
 
     complete_through: datetime
     late_objects: int
     updated_at: datetime
+    moved_from: datetime | None = None
+    moved_by: str | None = None
+
+
+_FIELDS = [field.name for field in fields(Watermark)]
 
 
 def read(connection: Connection, subscription_id: str) -> Watermark | None:
     """None before the first run."""
-    query = select(watermarks.c.complete_through, watermarks.c.late_objects, watermarks.c.updated_at)
+    query = select(*(watermarks.c[name] for name in _FIELDS))
     row = connection.execute(query.where(watermarks.c.subscription_id == subscription_id)).one_or_none()
     return None if row is None else Watermark(*row)
 
@@ -33,6 +43,7 @@ def advance(
     window: tuple[datetime, datetime],
     since: datetime,
     late: int,
+    run_id: str,
 ) -> Watermark:
     """Note that [start, end) was listed and loaded; the watermark is the end of what is without a gap.
 
@@ -57,12 +68,34 @@ def advance(
         },
     )
     connection.execute(noted)
-    one = func.unnest(old.covered).column_valued("one")
-    reached = select(func.upper(one)).where(one.op("@>")(old.since)).scalar_subquery()
-    moved = (
+    connection.execute(
         update(watermarks)
-        .where(old.subscription_id == subscription_id)
-        .values(complete_through=func.greatest(old.complete_through, reached))
-        .returning(old.complete_through, old.late_objects, old.updated_at)
+        .where(old.subscription_id == subscription_id, _reached() > old.complete_through)
+        .values(complete_through=_reached(), moved_from=old.complete_through, moved_by=run_id)
     )
-    return Watermark(*connection.execute(moved).one())
+    query = select(*(old[name] for name in _FIELDS)).where(old.subscription_id == subscription_id)
+    return Watermark(*connection.execute(query).one())
+
+
+def uncover(
+    connection: Connection, subscription_id: str, windows: Sequence[tuple[datetime, datetime]]
+) -> None:
+    """Note that these windows are not loaded any more; the watermark moves back to the first gap."""
+    if not windows:
+        return
+    old = watermarks.c
+    taken = func.tstzmultirange(*(func.tstzrange(*window) for window in windows))
+    mine = old.subscription_id == subscription_id
+    connection.execute(update(watermarks).where(mine).values(covered=old.covered.op("-")(taken)))
+    back = func.least(old.complete_through, func.coalesce(_reached(), old.since))
+    connection.execute(
+        update(watermarks)
+        .where(mine)
+        .values(complete_through=back, moved_from=None, moved_by=None, updated_at=func.now())
+    )
+
+
+def _reached() -> ScalarSelect[Any]:
+    """The end of what is covered without a gap."""
+    one = func.unnest(watermarks.c.covered).column_valued("one")
+    return select(func.upper(one)).where(one.op("@>")(watermarks.c.since)).scalar_subquery()

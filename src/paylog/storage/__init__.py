@@ -33,6 +33,10 @@ class Storage(Protocol):
         """The object as it is now."""
         ...
 
+    def uri(self, key: str) -> str:
+        """Address of a key, whether there is such an object or not; of ``""``: what all start with."""
+        ...
+
     def open(self, item: CaptureObject, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The stored bytes of exactly ``item.version`` in chunks of bounded size.
 

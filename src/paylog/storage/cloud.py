@@ -96,12 +96,13 @@ class CloudStorage:
             return next(answers, None)
 
     def _explained(self, key: str) -> Any:
-        return explained(self._uri(key), self._bucket.conn_id)
+        return explained(self.uri(key), self._bucket.conn_id)
 
     def _capture(self, key: str, entry: Any) -> CaptureObject:
-        return CaptureObject(self._uri(key), key, _version(entry), entry["size"], entry["last_modified"])
+        return CaptureObject(self.uri(key), key, _version(entry), entry["size"], entry["last_modified"])
 
-    def _uri(self, key: str) -> str:
+    def uri(self, key: str) -> str:
+        """Address of a key."""
         return f"{self._bucket.address}{self._root}{key}"
 
 

@@ -78,7 +78,7 @@ class CosStorage:
     def _get(self, item: CaptureObject, start: int) -> Any:
         """The body of one GET of exactly this version from byte ``start``, not retried."""
         wanted = {"IfMatch": f'"{item.version}"'} | ({"Range": f"bytes={start}-"} if start else {})
-        where = self._uri(item.key)
+        where = self.uri(item.key)
         try:
             with explained(where, self.conn_id):
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._root + item.key, **wanted)
@@ -92,16 +92,17 @@ class CosStorage:
 
     def _request(self, call: Callable[..., Any], key: str, **arguments: Any) -> Any:
         def once() -> Any:
-            with explained(self._uri(key), self.conn_id):
+            with explained(self.uri(key), self.conn_id):
                 return call(Bucket=self.bucket, **arguments)
 
         return retried(once)
 
     def _capture(self, key: str, entry: dict[str, Any], size: int) -> CaptureObject:
         modified = entry["LastModified"].astimezone(UTC)
-        return CaptureObject(self._uri(key), key, _version(entry), size, modified)
+        return CaptureObject(self.uri(key), key, _version(entry), size, modified)
 
-    def _uri(self, key: str) -> str:
+    def uri(self, key: str) -> str:
+        """Address of a key."""
         return f"cos://{self.bucket}/{self._root}{key}"
 
 

@@ -83,12 +83,16 @@ class FolderStorage:
     def _capture(self, key: str, status: os.stat_result) -> CaptureObject:
         modified = datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC)
         return CaptureObject(
-            uri=f"file://{self._root / key}",
+            uri=self.uri(key),
             key=key,
             version=_version(status),
             size=status.st_size,
             last_modified=modified.replace(microsecond=status.st_mtime_ns // 1000 % 1_000_000),
         )
+
+    def uri(self, key: str) -> str:
+        """Address of a key."""
+        return f"file://{self._root}/{key}"
 
     def _inside(self, path: Path) -> Path:
         """``path`` without links, unless that is outside the connection's root folder."""

@@ -52,8 +52,8 @@ class Delivery(Section):
     )
     historical: StrictBool | None = Field(
         default=None,
-        description="Mark the records as historical data (v2). Left out: those of Airflow's backfills, and "
-        "of windows that ended more than a day before they were loaded.",
+        description="Mark the records as historical data (v2). Left out: those of backfills, and of batches "
+        "that were more than a day old when they were loaded.",
     )
 
     @classmethod

@@ -90,10 +90,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…{text[-1]}"
 
 
+def looks_secret(key: object) -> bool:
+    """Whether a key names what belongs in a connection, like ``password`` or ``api-key``."""
+    return isinstance(key, str) and bool(_SECRET.search(key.lower().replace("-", "_")))
+
+
 def _unknown_key(key: object, known: list[str]) -> str:
     if isinstance(key, bool):
         return f"YAML reads this key as {str(key).lower()}; put it in quotes"
-    if isinstance(key, str) and _SECRET.search(key.lower().replace("-", "_")):
+    if looks_secret(key):
         example = environment_variable("<connection id>")
         return (
             f"{key!r} looks like a secret, and secrets do not belong in a file: put it in the connection "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StrictInt
 
+from paylog.subscription.alerts import Alerts
 from paylog.subscription.declared_schema import DeclaredSchema
 from paylog.subscription.delivery import Delivery
 from paylog.subscription.judgement import Judgement, unknown_columns, without_training_data
@@ -73,7 +74,9 @@ class DataMartTarget(Section):
         "Left out: connection does.",
     )
     read_connection: ConnectionId | None = Field(
-        default=None, description="Id of the connection of those who only read. Left out: connection."
+        default=None,
+        description="Id of the connection of those who only read, paylog's page in Airflow among them. "
+        "Left out: connection, in read-only sessions.",
     )
 
 
@@ -129,6 +132,7 @@ class Subscription(Section):
     )
     fairness: Fairness | None = Field(default=None, description="What the fairness monitor compares.")
     monitors: tuple[Monitor, ...] = Field(default=(), description="Monitors that this subscription wants.")
+    alerts: Alerts | None = Field(default=None, description="Whom to tell when something is wrong.")
     require: tuple[Requirement, ...] = Field(
         default=(),
         description="What must be in order before payload records are loaded: [training_data] blocks "

@@ -78,7 +78,7 @@ class AirflowProcesses:
         Safe to call twice.
         """
         processes = tree(child.pid for child in self._children.values())
-        # It runs nothing of paylog's, and would take many seconds to end by itself.
+        # Of paylog's it runs only what missed deadlines call; by itself it would take many seconds to end.
         if triggerer := self._children.get("triggerer"):
             triggerer.kill()
         # The scheduler first, while the API that its tasks report to is still there.

@@ -143,6 +143,11 @@ class EmbeddedPostgres:
         """Run one statement as superuser; it is not shown when it fails, for it may hold a password."""
         self._client("psql", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database, statement=statement)
 
+    def run_scripts(self, database: str, *scripts: str) -> None:
+        """Run SQL in one session, each script in a transaction; stops at the first that fails."""
+        commands = [argument for script in scripts for argument in ("-c", script)]
+        self._client("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, *commands)
+
     def _prepare_folders(self) -> None:
         for folder in (self.data_dir, self.socket_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ class Stack:
     :param dags: Airflow's DAGs folder.
     :param port: of the Airflow UI; 0 for any free one.
     :param more_connections: connection id → fields, beside those of the data mart and the logs.
+    :param more_settings: environment variables of Airflow's processes, like ``AIRFLOW__METRICS__STATSD_ON``.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Stack:
         subscriptions: Path,
         port: int = 0,
         more_connections: dict[str, dict[str, Any]] | None = None,
+        more_settings: dict[str, str] | None = None,
     ) -> None:
         self.state = state.resolve()
         self.dags = dags
         self.subscriptions = subscriptions
         self.port = port
         self._more_connections = more_connections or {}
+        self._more_settings = more_settings or {}
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -139,7 +142,7 @@ class Stack:
             database=self.postgres.url("airflow", scheme="postgresql+psycopg"),
             dags=self.dags,
             port=self.port,
-            environment={"PAYLOG_SUBSCRIPTIONS": str(self.subscriptions)},
+            environment={"PAYLOG_SUBSCRIPTIONS": str(self.subscriptions), **self._more_settings},
         )
 
     def _write_environment(self) -> None:

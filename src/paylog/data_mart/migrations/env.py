@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from paylog.data_mart.control_tables import VERSION_TABLE, metadata
+from paylog.data_mart.control_tables import VERSION_TABLE
+from paylog.data_mart.operation_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

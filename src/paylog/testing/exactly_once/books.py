@@ -57,13 +57,13 @@ def books(subscription: Subscription) -> Books:
     chosen = ", ".join(f"p.{quoted(name)}" for name in columns)
     rows = ask(
         f"SELECT {chosen}, o.uri, o.version FROM {quoted(schema, table)} p "
-        f"LEFT JOIN {objects} o ON o.object_id = p._object_id AND o.state <> 'superseded' "
+        f"LEFT JOIN {objects} o ON o.object_id = p._object_id AND o.state NOT IN ('superseded', 'retracted') "
         "ORDER BY p.scoring_timestamp, p._record_id"
     )
     rejects = ask(
         f"SELECT o.uri, o.version, q.position, q.row, q.rows, q.reason, q.column_name, q.raw "
         f"FROM {quarantine} q JOIN {objects} o USING (object_id) WHERE {mine} "
-        "ORDER BY 1, 2, 3, 4, 6, 7"
+        "AND q.state = 'open' ORDER BY 1, 2, 3, 4, 6, 7"
     )
     ledger = ask(
         "SELECT uri, version, read, loaded + duplicate, rejected, filtered, min_scoring_timestamp, "
@@ -97,7 +97,8 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
         "entries whose rows are not in the table": (
             f"SELECT uri, version, o.state, loaded, n FROM {objects} o LEFT JOIN "
             f"(SELECT _object_id, count(*) n FROM {payload} GROUP BY 1) p ON p._object_id = o.object_id "
-            f"WHERE {mine} AND coalesce(n, 0) <> CASE state WHEN 'superseded' THEN 0 ELSE loaded - freed END"
+            f"WHERE {mine} AND coalesce(n, 0) <> "
+            "CASE WHEN o.state IN ('superseded', 'retracted') THEN 0 ELSE loaded - freed END"
         ),
         "entries whose rejects are not in quarantine": (
             f"SELECT uri, version, o.state, rejected, n FROM {objects} o LEFT JOIN "
@@ -105,41 +106,42 @@ def _unbalanced(subscription: Subscription) -> dict[str, str]:
             "WHERE reason <> 'UNPAIRED' OR partner_id IS NOT NULL GROUP BY 1) q "
             "USING (object_id) "
             f"WHERE {mine} AND coalesce(n, 0) <> "
-            "CASE state WHEN 'superseded' THEN 0 ELSE rejected - freed_rejects END"
+            "CASE WHEN o.state IN ('superseded', 'retracted') THEN 0 ELSE rejected - freed_rejects END"
         ),
         "rows of objects that are not live": (
             f"SELECT p._object_id FROM {payload} p LEFT JOIN {objects} o ON o.object_id = p._object_id "
-            f"AND {mine} AND o.state <> 'superseded' WHERE o.object_id IS NULL"
+            f"AND {mine} AND o.state NOT IN ('superseded', 'retracted') WHERE o.object_id IS NULL"
         ),
         "receipts that do not balance": (
-            f"SELECT receipt_id FROM {receipts} o WHERE {mine} AND state = 'committed' "
+            f"SELECT receipt_id FROM {receipts} o WHERE {mine} AND state IN ('committed', 'retracted') "
             "AND read <> loaded + duplicate + rejected + filtered + pending"
         ),
         "receipts that are not the sum of their entries": (
             f"SELECT r.receipt_id FROM {receipts} r WHERE r.subscription_id = '{subscription.id}' "
-            f"AND r.state = 'committed' AND r.batch_id <> 'unpaired' AND (r.objects, {counted}) <> "
+            f"AND r.state IN ('committed', 'retracted') AND r.batch_id <> 'unpaired' "
+            f"AND (r.objects, {counted}) <> "
             f"(SELECT count(*), {sums} FROM {objects} o WHERE o.receipt_id = r.receipt_id)"
         ),
         "rejects of pairs whose partner is not live": (
             f"SELECT quarantine_id FROM {quarantine} q JOIN {objects} p ON p.object_id = q.partner_id "
-            f"WHERE q.subscription_id = '{subscription.id}' AND p.state = 'superseded'"
+            f"WHERE q.subscription_id = '{subscription.id}' AND p.state IN ('superseded', 'retracted')"
         ),
         "rows of pairs whose partner is not live": (
             f"SELECT scoring_id FROM {payload} r JOIN {objects} p ON p.object_id = r._partner_id "
-            "WHERE p.state = 'superseded'"
+            "WHERE p.state IN ('superseded', 'retracted')"
         ),
         "waiting halves that the receipts do not account for": (
             f"SELECT waiting, accounted FROM (SELECT count(*) waiting FROM {pending} o WHERE {mine}), "
             f"(SELECT coalesce(sum(pending - settled), 0) accounted FROM {receipts} o WHERE {mine} "
-            "AND state = 'committed') WHERE waiting <> accounted"
+            "AND state IN ('committed', 'retracted')) WHERE waiting <> accounted"
         ),
         "waiting halves of objects that are not live": (
             f"SELECT w.position FROM {pending} w JOIN {objects} o USING (object_id) "
-            f"WHERE {mine} AND o.state = 'superseded'"
+            f"WHERE {mine} AND o.state IN ('superseded', 'retracted')"
         ),
         "entries of receipts that were not committed": (
             f"SELECT o.uri FROM {objects} o LEFT JOIN {receipts} r ON r.receipt_id = o.receipt_id "
-            f"AND r.state = 'committed' WHERE {mine} AND r.receipt_id IS NULL"
+            f"AND r.state IN ('committed', 'retracted') WHERE {mine} AND r.receipt_id IS NULL"
         ),
     }
 

@@ -83,7 +83,7 @@ def paired_books(subscription: Subscription) -> PairedBooks:
     rows = ask(f"SELECT {chosen} FROM {table} ORDER BY scoring_timestamp, _record_id")
     rejects = ask(
         'SELECT "row", "rows", reason, column_name, raw '
-        f"FROM {quoted(schema, 'paylog_quarantine')} WHERE {mine}"
+        f"FROM {quoted(schema, 'paylog_quarantine')} WHERE {mine} AND state = 'open'"
     )
     waiting = ask(
         f"SELECT request, body, coalesce(raw, body) FROM {quoted(schema, 'paylog_pending')} WHERE {mine}"

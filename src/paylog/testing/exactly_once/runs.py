@@ -8,6 +8,7 @@ from paylog import pipeline
 from paylog.errors import RetriableError
 from paylog.layout import Window
 from paylog.records import Receipt
+from paylog.reprocess import Reprocess
 from paylog.run_receipt import RunReceipt
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.served_model import DAY
@@ -16,12 +17,17 @@ _numbers = count(1)
 
 
 def plan(
-    subscription: Subscription, window: Window = DAY, *, run_id: str = "", batch_bytes: int | None = None
+    subscription: Subscription,
+    window: Window = DAY,
+    *,
+    run_id: str = "",
+    batch_bytes: int | None = None,
+    reprocess: Reprocess = Reprocess.NEW,
 ) -> tuple[str, list[str]]:
     """Plan a run and keep the plan: the run's id and its batches."""
     run_id = run_id or f"run-{next(_numbers)}"
     pipeline.prepare(subscription)
-    planned = pipeline.plan(subscription, window, batch_bytes=batch_bytes)
+    planned = pipeline.plan(subscription, window, batch_bytes=batch_bytes, reprocess=reprocess, run_id=run_id)
     return run_id, [batch["batch"] for batch in pipeline.save_plan(subscription, planned, run_id)]
 
 

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 from typing import Protocol
 
+from paylog import pipeline, replay, retract
 from paylog.connections import Connection, use_resolver
 from paylog.records import Receipt
 from paylog.subscription import Subscription
@@ -55,10 +56,35 @@ class Task:
     tries: int = 1
 
     def run(self) -> Receipt:
+        """Load the batch."""
         from paylog.data_mart import load
 
         load.BUFFER_ROWS = self.flush_rows
+        return self.work()
+
+    def work(self) -> Receipt:
         return ingest_with_retries(self.subscription, self.run_id, self.batch_id, self.tries)
+
+
+class Replay(Task):
+    """Everything in quarantine once more."""
+
+    def work(self) -> Receipt:
+        replay.replay(self.subscription, self.run_id)
+        return _receipt(self.subscription, self.run_id)
+
+
+class Retract(Task):
+    """Take back the run ``batch_id``."""
+
+    def work(self) -> Receipt:
+        retract.retract(self.subscription, retract.Selection(run=self.batch_id), actor="me", reason="test")
+        return _receipt(self.subscription, None)
+
+
+def _receipt(subscription: Subscription, run_id: str | None) -> Receipt:
+    with pipeline.open_data_mart(subscription) as data_mart:
+        return data_mart.receipts(subscription.id, run_id)[0]
 
 
 class Worker:

@@ -20,10 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from paylog.connections import use_resolver
-from paylog.errors import StopError
+from paylog.errors import RetriableError, StopError
 from paylog.layout import Window
 from paylog.subscription import Subscription, load_subscriptions
-from paylog.testing.airflow_api import AirflowApi
 from paylog.testing.celery_stack import CeleryStack
 from paylog.testing.collector_logs import CollectorLog
 from paylog.testing.demo_logs import BUCKET
@@ -95,7 +94,7 @@ class Backfill:
         """
         try:
             states = Counter(run["state"] for _, run in self._runs())
-        except (StopError, AirflowApi.unreachable):
+        except (StopError, RetriableError):
             return False
         if states["failed"]:
             raise StopError(f"{states['failed']} runs have failed: {'; '.join(self._unfinished())}")

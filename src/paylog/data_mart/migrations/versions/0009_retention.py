@@ -6,7 +6,7 @@ from alembic import op
 from paylog.data_mart import partition_function
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0008"
 
 MOMENT = sa.DateTime(timezone=True)
 ZERO = sa.text("0")

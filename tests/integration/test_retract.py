@@ -1,0 +1,202 @@
+"""Retract: as if a batch had never been loaded, and loaded again it is the table of one clean run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paylog import pipeline, replay, retract
+from paylog.connections import Connection, use_resolver
+from paylog.data_mart.session import quoted
+from paylog.errors import ConfigurationError
+from paylog.subscription import Subscription
+from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.exactly_once.books import ask, books
+from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import clean_run, run, run_until_done
+from paylog.testing.exactly_once.served_model import (
+    DATA_MART,
+    DAY,
+    LOGS,
+    LogFolder,
+    credit,
+    credit_log,
+    hours,
+)
+from paylog.testing.scoring_logs import Defect
+
+_DEFECTS = {Defect.TYPE_MISMATCH: 3, Defect.MALFORMED_JSON: 2}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LogFolder:
+    return LogFolder(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
+    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
+    yield
+    use_resolver(None)
+
+
+def taken_back(subscription: Subscription, **chosen: Any) -> retract.Retracted:
+    """Taken back; the dry run must have said exactly how much."""
+    selection = retract.Selection(**chosen)
+    before = everything(subscription)
+    expected = retract.preview(subscription, selection)
+    assert not expected.done
+    assert everything(subscription) == before
+    found = retract.retract(subscription, selection, actor="me", reason="wrong logs")
+    assert asdict(found.extent) == asdict(expected.extent)
+    return found
+
+
+def everything(subscription: Subscription) -> list[Any]:
+    schema = subscription.data_mart.schema_name
+    names = ("paylog_object", "paylog_receipt", "paylog_quarantine", "paylog_pending", "paylog_watermark")
+    return [ask(f"SELECT * FROM {quoted(schema, name)} ORDER BY 1, 2") for name in names]
+
+
+def watermark(subscription: Subscription) -> Any:
+    with pipeline.open_data_mart(subscription) as data_mart:
+        return data_mart.watermark(subscription.id)
+
+
+def test_a_window_goes_and_comes_back(folder: LogFolder) -> None:
+    owner = credit(logs={"lookback": "0h"})
+    folder.fill(credit_log(records=120, objects_count=4, defects=_DEFECTS))
+    run(owner, hours(0, 12))
+    before = books(owner)
+    run(owner)
+    whole = books(owner)
+    found = taken_back(owner, window=hours(12, 24))
+    assert found.extent.rows == len(whole.rows) - len(before.rows)
+    assert found.extent.objects == 2
+    assert books(owner) == before
+    assert watermark(owner).complete_through == hours(12, 24).start
+    run(owner, hours(12, 24))
+    assert books(owner) == whole
+    assert watermark(owner).complete_through == DAY.end
+
+
+def test_a_run_and_a_batch_are_taken_back_with_an_audit(folder: LogFolder) -> None:
+    owner = credit(logs={"lookback": "0h"})
+    folder.fill(credit_log(records=120, objects_count=4, defects=_DEFECTS))
+    first, second = run(owner, hours(0, 12)).run_id, run(owner).run_id
+    assert taken_back(owner, run=second).extent.objects == 2
+    with pipeline.open_data_mart(owner) as data_mart:
+        (receipt,) = (r for r in data_mart.receipts(owner.id) if r.run_id == first)
+        taken_back(owner, batch=receipt.receipt_id)
+        states = {r.run_id: r.state for r in data_mart.receipts(owner.id)}
+        audits = data_mart.retractions.history(owner.id)
+    assert states[first] == states[second] == "retracted"
+    assert not books(owner).rows
+    assert [(audit.actor, audit.reason) for audit in audits] == [("me", "wrong logs")] * 2
+    assert audits[0].selection == {"batch": receipt.receipt_id}
+    assert audits[0].counts["rows"] == receipt.counts.loaded
+    with pytest.raises(ConfigurationError, match="nothing of run"):
+        retract.preview(owner, retract.Selection(run=second))
+    run(owner)
+    assert books(owner).without_origin() == books(clean_run(owner)).without_origin()
+
+
+def test_a_duplicate_of_what_goes_comes_back(folder: LogFolder) -> None:
+    owner = credit(logs={"lookback": "0h"})
+    (item,) = credit_log(records=20).objects()
+    folder.write("2024/03/04/00/a.jsonl", item.data)
+    run(owner)
+    folder.write("2024/03/04/06/b.jsonl", item.data)
+    run(owner)
+    taken_back(owner, window=hours(0, 1))
+    assert not books(owner).rows
+    (folder.root / "2024/03/04/00/a.jsonl").unlink()
+    run_until_done(owner)
+    assert books(owner).without_origin() == books(clean_run(owner)).without_origin()
+
+
+@pytest.mark.parametrize("side", [0, 12])
+def test_the_other_halves_wait_again(folder: LogFolder, side: int) -> None:
+    """Either the requests' run is taken back or the responses'."""
+    calls, owner = Calls(24), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(24)))
+    run(owner, hours(0, 6))
+    alone = paired_books(owner) if side else None
+    folder.write(outputs(12), calls.of(OUTPUTS, *range(20)))
+    run(owner)
+    whole = paired_books(owner)
+    found = taken_back(owner, window=hours(side, side + 1))
+    assert found.extent.rows == len(whole.rows)
+    assert paired_books(owner).rows == []
+    if alone:
+        assert paired_books(owner) == alone
+    run_until_done(owner)
+    assert paired_books(owner) == whole == paired_books(clean_run(owner))
+
+
+def test_a_replay_is_taken_back_and_its_records_are_open_again(folder: LogFolder) -> None:
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(0), calls.of(OUTPUTS, *range(10)))
+    run(narrow(owner))
+    before = paired_books(owner)
+    pipeline.prepare(owner)
+    replay.replay(owner, "replayed")
+    mended = paired_books(owner)
+    assert mended.rows
+    found = taken_back(owner, run="replayed")
+    assert found.extent.reopened
+    undone = paired_books(owner)
+    assert (undone.rows, undone.waiting) == (before.rows, before.waiting)
+    assert sum(undone.rejects.values()) == sum(before.rejects.values())
+    replay.replay(owner, "again")
+    assert paired_books(owner) == mended
+    taken_back(owner, window=DAY)  # the objects go with their replays
+    assert paired_books(owner).rows == []
+    run(owner)
+    assert paired_books(owner) == mended == paired_books(clean_run(owner))
+
+
+def test_the_last_part_of_a_growing_object(folder: LogFolder) -> None:
+    owner = growing()
+    rows = [f"id-{n},2024-03-04T0{n}:00:00Z,{n}.5,yes" for n in range(6)]
+    header = "scoring_id,scoring_timestamp,height,prediction"
+    folder.write("2024/03/04/00/a.csv", "\n".join((header, *rows[:3], "")).encode())
+    run(owner)
+    before = books(owner)
+    folder.write("2024/03/04/00/a.csv", "\n".join((header, *rows, "")).encode())
+    last = run(owner)
+    assert last.counts.loaded == 3
+    whole = books(owner)
+    taken_back(owner, run=last.run_id)
+    assert books(owner).without_origin().rows == before.without_origin().rows
+    assert run(owner).counts.loaded == 3
+    assert books(owner).without_origin().rows == whole.without_origin().rows
+
+
+def narrow(subscription: Subscription) -> Subscription:
+    """With a required feature that no record has: every sound record is rejected."""
+    document: dict[str, Any] = subscription.document()
+    stray = {"name": "NotInTheLogs", "type": "double", "required": True}
+    document["model_schema"]["fields"].insert(0, stray)
+    return Subscription.model_validate(document)
+
+
+def growing() -> Subscription:
+    """Rows of CSV files that are appended to."""
+    fields = [
+        {"name": "height", "type": "double"},
+        {"name": "prediction", "type": "string", "role": "prediction"},
+    ]
+    return Subscription.model_validate(
+        credit(logs={"lookback": "0h"}).document()
+        | {
+            "id": "growing",
+            "service_provider": "files",
+            "model_schema": {"fields": fields, "problem_type": "binary", "class_labels": ["yes", "no"]},
+        }
+    )
