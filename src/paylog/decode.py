@@ -12,8 +12,10 @@ from itertools import islice
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from paylog.engines import Decoded, Engine, Events
+from paylog.codecs import CHECKED_JSON
+from paylog.engines import Decoded, Engine, Events, HalfSide, Halves
 from paylog.engines import engine as engine_of
 from paylog.engines.documents import RecordBlock
 from paylog.engines.tables import TableBlock
@@ -30,6 +32,8 @@ from paylog.subscription import Subscription
 LEFTOVER_BYTES = 1 << 20
 MOST_SCANNED = 1 << 30
 _DOCUMENTS = re.compile(r"\.(?:json|jsonl|ndjson)(?:\.(?:gz|zst))?$")
+# Shapes of records that take turns: requests and responses, say.
+_KNOWN = 4
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class Decoder:
         self.normalizer = Normalizer(subscription)
         self._scanner: Scanner | None = None
         self._columns: RegularColumns | None = None
+        self._known: list[tuple[Scanner, RegularColumns | None]] = []
         self._empty = pa.RecordBatch.from_pylist([], schema=subscription.model_schema.arrow_schema)
 
     def blocks(
@@ -144,13 +149,37 @@ class Decoder:
                 rest = RecordBlock(block.data[at:], block.first + line) if at else block
                 yield from self._normalized(self._decode(rest, place), place)
                 return
-            if self._columns is not None:
+            if self._scanner.pattern.half:
+                yield Block(self._empty, halves=[self._scanned_halves(found, block, leftover)])
+            elif self._columns is not None:
                 yield self.normalizer.regular(found, self._columns, block, place)
             else:
                 yield self.normalizer.scanned(found, self._scanner.pattern, block, place, self.engine)
             leftover.add(block, found.left)
             at, line = found.end, found.next_line
         block.lines = line
+
+    def _scanned_halves(self, found: Scanned, block: RecordBlock, leftover: _Leftover) -> Halves:
+        assert self._scanner is not None
+        columns, lines, starts = found.columns, found.lines.copy(), found.starts
+        odd = self.engine.odd(columns)
+        if pc.any(odd).as_py():
+            which = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
+            begin = starts[which].tolist()
+            ends = [at + len(block.line(at)) for at in begin]
+            leftover.add(block, list(zip(lines[which].tolist(), begin, ends, strict=True)))
+            columns = {slot: column.filter(pc.invert(odd)) for slot, column in columns.items()}
+            lines = np.delete(lines, which)
+        records = block.records()
+        return Halves(
+            side=HalfSide(self._scanner.pattern.half),
+            positions=lines + block.first,
+            keys=columns["event_id"],
+            bodies=columns["body"].cast(pa.binary()),
+            media=CHECKED_JSON,
+            raw=lambda i: records[lines[i]],
+            timestamps=columns["timestamp"],
+        )
 
     def _irregular(self, leftover: _Leftover, place: Place) -> Iterator[Block]:
         if not leftover.records:
@@ -207,18 +236,23 @@ class Decoder:
 
     def _learn(self, example: bytes) -> None:
         """A scanner for records like this one, which does as much of the work as its own values let it."""
-        normalizer = self.normalizer
+        normalizer, record = self.normalizer, RecordBlock(example, 0)
+        for scanner, columns in self._known:
+            if not scanner.scan(record).left:
+                self._scanner, self._columns = scanner, columns
+                return
         pattern = self.engine.pattern(example, normalizer.request, normalizer.response)
         self._scanner = self._columns = None
         if pattern is None:
             return
         if not pattern.request_csv or headers_stand_out(normalizer.schema):
-            given = type(self.engine).identified is Engine.identified
+            given = type(self.engine).identified is Engine.identified and not pattern.half
             columns = normalizer.regular_columns(pattern) if given else None
             ways = [(Scanner(pattern, columns.rules), columns)] if columns else []
             for scanner, columns in (*ways, (Scanner(pattern), None)):
-                if not scanner.scan(RecordBlock(example, 0)).left:
+                if not scanner.scan(record).left:
                     self._scanner, self._columns = scanner, columns
+                    self._known = [*self._known[1 - _KNOWN :], (scanner, columns)]
                     return
         self._scanner = Scanner(pattern, rules=None)
 

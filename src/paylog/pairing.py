@@ -98,6 +98,9 @@ class Kinds:
         self._number: dict[Kind, int] = {}
         self._kinds: list[Kind] = []
 
+    def __len__(self) -> int:
+        return len(self._kinds)
+
     def __getitem__(self, number: int) -> Kind:
         return self._kinds[number]
 
@@ -192,7 +195,7 @@ def _scoped(halves: pa.Table, kinds: Kinds) -> pa.ChunkedArray:
     """Keys, kept apart by variant."""
     keys = halves.column("key")
     numbers = halves.column("kind").to_numpy()
-    variants = {int(number): kinds[int(number)].variant for number in np.unique(numbers)}
+    variants = {int(number): kinds[int(number)].variant for number in np.flatnonzero(np.bincount(numbers))}
     if not any(variants.values()):
         return keys
     prefixes = pa.array([variants[number] for number in numbers.tolist()])
@@ -213,8 +216,10 @@ def events_of(pairs: Pairs, kinds: Kinds) -> dict[str, list[Events]]:
         side.column("kind").to_numpy() for side in (pairs.requests, pairs.responses)
     )
     found: dict[str, list[Events]] = {}
-    for request, response in np.unique(np.stack([request_kinds, response_kinds]), axis=1).T.tolist():
-        which = np.flatnonzero((request_kinds == request) & (response_kinds == response))
+    numbers = request_kinds.astype(np.int64) * len(kinds) + response_kinds
+    for number in np.flatnonzero(np.bincount(numbers)).tolist():
+        request, response = divmod(number, len(kinds))
+        which = np.flatnonzero(numbers == number)
         whole = len(which) == len(pairs)
         chosen = pairs if whole else Pairs(pairs.requests.take(which), pairs.responses.take(which))
         events = _events(chosen, kinds[request], kinds[response], which)

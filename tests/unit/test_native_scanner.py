@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from typing import Any
@@ -17,6 +18,7 @@ from paylog.native.pattern import (
     Node,
     Pattern,
     absent,
+    body,
     cells,
     exactly,
     record,
@@ -224,6 +226,36 @@ def test_json_in_a_string() -> None:
     assert columns == {"a": ["x" * i for i in found], "e": [str(i) for i in found]}
     for odd in (r"{\"a\":\"\\n\"}", r"{\"a\":1} x", r"{\"a\":1", r"{\u0022a\u0022:1}", r"{\"a\":\"\b\"}", ""):
         assert scan(JSON_ROOT, b'{"d":"' + odd.encode() + b'","e":1}')[1] == [], odd
+
+
+@pytest.mark.parametrize("text", ["{}", "[ 1 ]", '{"b": [{"c": "\\n\\u0041"}, null]}', '{"b":"é"}'])
+def test_a_body_as_it_is_written(text: str) -> None:
+    line = f'{{"a": {text} , "z": 1}}'.encode()
+    assert scan(record([body("a")]), line)[0] == {"body": [text]}
+
+
+@pytest.mark.parametrize("text", ["1", '"{}"', "null", "{", "[1,]", '{"a" 1}', "{}}"])
+def test_what_is_no_body(text: str) -> None:
+    assert not regular(record([body("a")]), f'{{"a":{text}}}'.encode())
+
+
+@pytest.mark.parametrize("size", range(2, 40))
+def test_a_body_in_base64(size: int) -> None:
+    text = "[" + "é~ÿ?"[size % 4] * size
+    encoded = base64.b64encode(text.encode())
+    tree = record([body("a", base64=True)])
+    assert scan(tree, b'{"a":"' + encoded + b'"}')[0] == {"body": [text]}
+    for at, other in itertools.product(range(len(encoded) - 2), b"=-_ \\\x7f\xff"):
+        broken = encoded[:at] + bytes([other]) + encoded[at + 1 :]
+        assert broken == encoded or not scan(tree, b'{"a":"' + broken + b'"}')[1]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"W", b"Ww", b"Ww=", b"Wx==", b"====", b"W===", b"Ww==W", b"Ww==Ww==", b"MQ=="]
+)
+def test_what_is_no_body_in_base64(text: bytes) -> None:
+    """Too short, not padded, bits left over, padded in its midst, and a number."""
+    assert not regular(record([body("a", base64=True)]), b'{"a":"' + text + b'"}')
 
 
 def test_nesting_has_an_end() -> None:

@@ -8,7 +8,7 @@ apart), or into *flat* rows, which are columns already. One module an engine, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from paylog.codecs import Bodies, Mask, MediaType, Rows, Side
 from paylog.engines import documents
@@ -194,6 +196,13 @@ class Engine(Protocol):
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
         """What the native scanner may expect of records like this one; None: leave them to ``decode``."""
         return None
+
+    def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
+        """Which halves are not for the native scanner, for reasons that a pattern cannot tell.
+
+        :param halves: the slots ``event_id``, ``timestamp`` and ``body`` of halves that fit the pattern.
+        """
+        return pc.equal(halves["event_id"], "")
 
     def identified(self, events: Events, item: CaptureObject) -> Events:
         """Events whose positions in the object are known, with ids if the engine makes them of those."""

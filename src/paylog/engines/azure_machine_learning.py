@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -30,7 +30,7 @@ from paylog.engines.envelopes import decode_envelopes
 from paylog.engines.patterns import NoPattern, SidePattern, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import Reason, RejectedRecord
-from paylog.native.pattern import Accepts, Kind, Node, Pattern, absent, exactly, wanted
+from paylog.native.pattern import Accepts, Kind, Node, Pattern, absent, body, exactly, passed_over, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
@@ -85,12 +85,15 @@ class AzureMachineLearning(Engine):
         return self._csv if item.key.endswith(".csv") else documents.line_blocks
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
-        """Records of one row with both sides; halves are left to ``decode``."""
+        """Records of one row with both sides, and halves."""
         requests, responses = SidePattern(request, "request "), SidePattern(response, "response ")
         try:
             example = load_json(record)
-            (row,), kind = example["data"], example["type"]
-            if self._side(kind, "") is not None or not isinstance(row, dict):
+            kind = example["type"]
+            if isinstance(side := self._side(kind, ""), HalfSide):
+                return Pattern(_half(example), {}, {}, half=side)
+            (row,) = example["data"]
+            if side is not None or not isinstance(row, dict):
                 return None
             members = *requests.of_members(row), *responses.of_members(row)
             root = pattern_of(
@@ -220,6 +223,26 @@ class AzureMachineLearning(Engine):
             last = key or ""
         self._counted = place, last, number
         return keys
+
+
+def _half(example: Mapping[str, Any]) -> Node:
+    """A record of one side. Raises NoPattern."""
+    text = Accepts.TEXT | Accepts.NONE
+    return pattern_of(
+        in_order(
+            example,
+            [
+                wanted("event_id", Accepts.TEXT, "correlationid"),
+                wanted("timestamp", Accepts.TEXT, "time"),
+                exactly(msgspec.json.encode(example["type"]), "type"),
+                body("data"),
+                passed_over("xrequestid", text),
+                passed_over("datacontenttype", text),
+                absent("dataref"),
+                absent("datainblob"),
+            ],
+        )
+    )
 
 
 def _side_of(collection: str) -> _Side:

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
-from paylog.codecs import JSON, binary_tensors
+from paylog.codecs import JSON, Side, binary_tensors
 from paylog.engines import Decoded, Engine, HalfSide, Reader, documents
 from paylog.engines.cloud_events import CloudEvent, Message, body_of, halves, key_of, side_of
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
-from paylog.engines.envelopes import decode_envelopes
+from paylog.engines.envelopes import FAILURES, decode_envelopes
 from paylog.engines.parquet_tables import parquet_blocks
+from paylog.engines.patterns import NoPattern, first_of, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import RejectedRecord
+from paylog.native.pattern import Accepts, Pattern, absent, body, exactly, null, passed_over, wanted
+from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
 
 if TYPE_CHECKING:
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
 
 _HEADER_SIZE = "inference-header-content-length"
 _NO_TIME = "0001-01-01"  # the zero of Go's time
+_MARK = re.compile(re.escape(binary_tensors.MARK))
+_TEXT = Accepts.TEXT | Accepts.NONE
+_TEXTS = "type", "reqType", "time", "occurrenceTime", "datacontenttype", "contentType", "requestid", "modelid"
+_BODIES = "bytes", "data", "data_base64", "headers", "body"
 _COLUMNS = ("bytes", "contentType", "reqType", "id", "component", "metadata")
 
 
@@ -57,6 +67,41 @@ class KServe(Engine):
         if name.endswith(".parquet"):
             return parquet_blocks
         return self._csv if name.endswith(".csv") else documents.record_blocks
+
+    def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
+        """Records of either kind with an id, a time and a body that is JSON."""
+        try:
+            example = msgspec.json.decode(record)
+            kind, body_of_record = (
+                ("reqType", body("bytes", base64=True)) if "bytes" in example else ("type", body("data"))
+            )
+            side = side_of(example[kind])
+            component = example.get("component")
+            if side is None or component not in (None, "predictor"):
+                return None
+            times = ("occurrenceTime", "time") if "bytes" in example else ("time",)
+            members = [
+                exactly(msgspec.json.encode(example[kind]), kind),
+                null("component") if component is None else exactly(b'"predictor"', "component"),
+                wanted("event_id", Accepts.TEXT, "id"),
+                *first_of(example, times, "timestamp", Accepts.TEXT, needed=True),
+                body_of_record,
+            ]
+            named = {node.key for node in members}
+            texts = [passed_over(name, _TEXT) for name in _TEXTS if name not in named]
+            others = [absent(name) for name in _BODIES if name not in named]
+            root = pattern_of(in_order(example, [*members, *texts, *others]))
+        except (NoPattern, RejectedRecord, AttributeError, KeyError, TypeError, *FAILURES):
+            return None
+        return Pattern(root, {}, {}, half=side)
+
+    def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
+        """No time yet, or a binary extension among the tensors."""
+        unset = pc.starts_with(halves["timestamp"], _NO_TIME)
+        odd, bodies = pc.or_(super().odd(halves), unset), halves["body"]
+        if _MARK.search(bodies.buffers()[2]) is None:  # a look at all of them together costs nothing
+            return odd
+        return pc.or_(odd, pc.match_substring(bodies.cast(pa.binary()), binary_tensors.MARK))
 
     def decode(self, block: RecordBlock | TableBlock, item: CaptureObject) -> Decoded:
         if isinstance(block, TableBlock):

@@ -39,7 +39,7 @@ _KEY = re.compile(r'[^"\\\x00-\x1f]*')
 _RAW_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_TENSORS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_OF_ROWS = "instances", "predictions", "input_data"
+_OF_ROWS = "dataframe_records", "instances", "predictions", "input_data"
 
 
 class NoPattern(Exception):  # noqa: N818 - an answer, not an error

@@ -32,6 +32,7 @@ WITHIN int paylog_double(const uint8_t *s, const uint8_t *end, double *value);
 WITHIN int paylog_rounded(const uint8_t *s, const uint8_t *end, int64_t *value);
 WITHIN int paylog_boolean(const uint8_t *s, const uint8_t *end, uint8_t *value);
 WITHIN int paylog_timestamp(const uint8_t *s, const uint8_t *end, int64_t *value);
+WITHIN int64_t paylog_unbase64(const uint8_t *text, int64_t size, uint8_t *to);
 enum { MISFIT = 0, FITS = 1, IS_NULL = 2 };
 
 static inline void put_bit(uint8_t *bits, int64_t at, int bit) {

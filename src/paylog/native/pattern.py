@@ -24,6 +24,8 @@ class Kind(IntEnum):
     EXACT = 5
     ABSENT = 6
     VALUE = 7
+    BODY = 8
+    BASE64 = 9
 
 
 class Cell(IntEnum):
@@ -99,6 +101,7 @@ class Pattern:
     :param responses: likewise.
     :param request_csv: the request is CSV, which may hold a header.
     :param row_ids: the event id names a single row.
+    :param half: records are this side of an event (``HalfSide``): its body, as bytes, is the slot ``body``.
     """
 
     root: Node
@@ -106,6 +109,7 @@ class Pattern:
     responses: Mapping[str, str]
     request_csv: bool = False
     row_ids: bool = False
+    half: str = ""
 
 
 MAX_MEMBERS = 64
@@ -142,19 +146,24 @@ def cells(children: Sequence[Node], key: str = "") -> Node:
     return Node(Kind.CELLS, tuple(children), key)
 
 
+def body(key: str, *, base64: bool = False) -> Node:
+    """An object or array that goes to the slot ``body`` undecoded; a string that holds one in base64."""
+    return Node(Kind.BASE64 if base64 else Kind.BODY, (), key, "body")
+
+
 def exactly(text: bytes, key: str) -> Node:
     """A value that has to be these bytes."""
     return Node(Kind.EXACT, (), key, text=text)
 
 
-def passed_over(key: str) -> Node:
+def passed_over(key: str, accepts: Accepts = Accepts.ANY) -> Node:
     """A scalar that is of no use, but known to be there: found faster than a member that is not."""
-    return Node(Kind.VALUE, (), key, required=False)
+    return Node(Kind.VALUE, (), key, accepts=accepts, required=False)
 
 
 def null(key: str) -> Node:
     """A member that is null, or not there."""
-    return Node(Kind.VALUE, (), key, accepts=Accepts.NONE, required=False)
+    return passed_over(key, Accepts.NONE)
 
 
 def absent(key: str) -> Node:

@@ -8,7 +8,8 @@
 #include "cells.h"
 #include "json.h"
 
-enum { OBJECT = 0, SINGLE = 1, CELLS = 2, CSV_TEXT = 3, JSON_TEXT = 4, EXACT = 5, ABSENT = 6, VALUE = 7 };
+enum { OBJECT = 0, SINGLE = 1, CELLS = 2, CSV_TEXT = 3, JSON_TEXT = 4, EXACT = 5, ABSENT = 6, VALUE = 7, BODY = 8,
+       BASE64 = 9 };
 #define MAX_DEPTH 64
 
 typedef struct {
@@ -209,6 +210,22 @@ static int exact(Reader *r, Text *t, const Node *n) {
     return 1;
 }
 
+/* An object or an array, as it is written. */
+static int body(Reader *r, Text *t, const Node *n, int depth) {
+    const uint8_t *from = t->at;
+    if (from >= t->end || (*from != '{' && *from != '[') || !skip(t, depth)) return 0;
+    return put(&r->cells, n->slot, from, t->at - from, t->end);
+}
+
+/* What stands in a string in base64 (RFC 4648 §4), if it may be a JSON object or array. */
+static int base64_body(Reader *r, Text *t, const Node *n) {
+    Token token;
+    if (t->at >= t->end || *t->at != '"' || !string(t, &token) || token.escaped) return 0;
+    int64_t size = paylog_unbase64(token.start, token.size, r->scratch);
+    if (size < 1 || (r->scratch[0] != '{' && r->scratch[0] != '[')) return 0;
+    return put(&r->cells, n->slot, r->scratch, size, r->scratch + size);
+}
+
 static int nested(Reader *r, Text *t, const Node *n, int depth) {
     if (depth > MAX_DEPTH) return 0;
     switch (n->kind) {
@@ -217,6 +234,8 @@ static int nested(Reader *r, Text *t, const Node *n, int depth) {
         case CSV_TEXT: return csv_text(r, t, n);
         case JSON_TEXT: return json_text(r, t, n, depth);
         case EXACT: return exact(r, t, n);
+        case BODY: return body(r, t, n, depth);
+        case BASE64: return base64_body(r, t, n);
         default: return 0; /* ABSENT: the key must not be there */
     }
 }
