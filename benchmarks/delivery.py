@@ -14,11 +14,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from benchmarks.inputs import Input, named
+from paylog.cli.lean import settle
 from paylog.client.data_mart import DataMartClient
 from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
@@ -34,18 +36,35 @@ KEY = "an-api-key-of-the-benchmark"
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 SDK = REPOSITORY / ".build" / "ibm_sdks" / "v2" / "bin" / "python"
 LEAST = 5.0
-SIZE = 1000
+PAYLOG = "paylog, every row confirmed"
+SIZES = (1_000, 10_000)
+"""Records a request; IBM's service takes about a thousand, ``paylog serve`` what fits in 64 MiB."""
+_BYTES_A_RECORD = 900
 _FILES_A_BATCH = 16
 
 
-def subscription(name: str, schema: str) -> Subscription:
-    """The shipped one of a custom engine, under another id."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Records a second of one contestant, who posted ``records`` in requests of ``size``."""
+
+    who: str
+    size: int
+    records: int
+    rate: float
+
+
+def subscription(name: str, schema: str, size: int = SIZES[0]) -> Subscription:
+    """The shipped one of a custom engine, under another id; it posts ``size`` records a request."""
     (shipped,) = load_subscriptions(REPOSITORY / "subscriptions" / "credit_risk.yaml")
     document = shipped.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for section in ("training_data", "judgement", "fairness", "monitors"):
         document.pop(section, None)
     target = {"connection": "data_mart", "schema": schema}
-    deliver = {"data_set": data_set_id(name, "payload_logging"), "rows": SIZE}
+    deliver = {
+        "data_set": data_set_id(name, "payload_logging"),
+        "rows": size,
+        "bytes": size * _BYTES_A_RECORD,
+    }
     return Subscription.model_validate({**document, "id": name, "data_mart": target, "deliver": deliver})
 
 
@@ -63,6 +82,7 @@ def deliver(mart: DataMart, loaded: Subscription, receipts: list[int], address: 
     assert loaded.deliver is not None
     extra = {"auth": "preauth", "instance_id": INSTANCE}
     connection = Connection("service", "paylog_openscale", address, password=KEY, extra=extra)
+    settle()  # as every command of paylog does
     began = time.perf_counter()
     with Service(connection, loaded.deliver) as service:
         deliverer = Deliverer(mart, loaded, service)
@@ -106,9 +126,9 @@ def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
     raise RuntimeError(log.read_text())
 
 
-def race(log: Input) -> tuple[dict[str, float], dict[str, int]]:
+def race(log: Input) -> tuple[list[Rate], dict[str, int]]:
     """Records a second by contestant, and rows stored by subscription."""
-    names = ("paylog", "sdk", "sdk-wait", "sdk-single")
+    names = ["waits", "single", *(f"{who}-{size}" for who in ("paylog", "sdk") for size in SIZES)]
     with EmbeddedPostgres(port=0) as postgres:
         for name in ("here", "there"):
             postgres.create_database(name)
@@ -118,22 +138,26 @@ def race(log: Input) -> tuple[dict[str, float], dict[str, int]]:
         client.set_up()
         for name in names:
             client.mart.ensure(subscription(name, "there"))
-        loaded = subscription("paylog", "here")
-        with DataMart(parse("data_mart", here), "here") as mart, served(there, "there") as address:
-            receipts = load(mart, loaded, log)
-            rates = {
-                "paylog, every row confirmed": log.records / deliver(mart, loaded, receipts, address),
-                f"SDK, {SIZE:,} records a call, not confirmed": sdk(
-                    address, "sdk", log, log.records, SIZE, "go"
-                ),
-                f"SDK, {SIZE:,} records a call, confirmed": sdk(
-                    address, "sdk-wait", log, 4 * SIZE, SIZE, "wait"
-                ),
-                "SDK, one record a call, not confirmed": sdk(address, "sdk-single", log, 500, 1, "go"),
-            }
+        with served(there, "there") as address:
+            rates = [rate for size in SIZES for rate in _same_requests(log, here, address, size)]
+            waits = sdk(address, "waits", log, 4 * SIZES[0], SIZES[0], "wait")
+            rates.append(Rate("SDK, which waits until each is confirmed", SIZES[0], 4 * SIZES[0], waits))
+            single = sdk(address, "single", log, 500, 1, "go")
+            rates.append(Rate("SDK, not confirmed", 1, 500, single))
             stored = {name: client.mart.payload.count(name) for name in names}
         client.mart.close()
     return rates, stored
+
+
+def _same_requests(log: Input, here: str, address: str, size: int) -> Iterator[Rate]:
+    """Both, with as many records a request."""
+    loaded = subscription(f"paylog-{size}", "here", size)
+    with DataMart(parse("data_mart", here), "here") as mart:
+        receipts = load(mart, loaded, log)
+        seconds = deliver(mart, loaded, receipts, address)
+    yield Rate(PAYLOG, size, log.records, log.records / seconds)
+    rate = sdk(address, f"sdk-{size}", log, log.records, size, "go")
+    yield Rate("SDK, as it is by default: not confirmed", size, log.records, rate)
 
 
 def main() -> int:
@@ -144,14 +168,20 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     rates, stored = race(named(arguments.folder, "custom", arguments.records).written())
-    ours = rates.pop("paylog, every row confirmed")
-    print("| who | records/s | paylog is faster | at least 5 times |\n| :-- | --: | --: | :-- |")
-    print(f"| paylog, every row confirmed | {ours:,.0f} | | |")
-    for name, rate in rates.items():
-        verdict = "PASS" if ours >= LEAST * rate else "FAIL"
-        print(f"| {name} | {rate:,.0f} | {ours / rate:,.1f} times | {verdict} |")
-    print(f"Stored: {stored}")
-    return int(ours < LEAST * max(rates.values()))
+    ours = {rate.size: rate.rate for rate in rates if rate.who == PAYLOG}
+    print("| who | records a request | posted | records/s | paylog is faster | at least 5 times |")
+    print("| :-- | --: | --: | --: | --: | :-- |")
+    missed = False
+    for one in rates:
+        line = f"| {one.who} | {one.size:,} | {one.records:,} | {one.rate:,.0f} |"
+        if one.who == PAYLOG:
+            print(f"{line} | |")
+            continue
+        times = ours.get(one.size, ours[SIZES[0]]) / one.rate
+        missed |= times < LEAST
+        print(f"{line} {times:,.1f} times | {'PASS' if times >= LEAST else 'FAIL'} |")
+    print(f"Stored: {stored}; load average {os.getloadavg()[0]:.1f}")
+    return int(missed)
 
 
 if __name__ == "__main__":

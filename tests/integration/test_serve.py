@@ -255,6 +255,16 @@ def test_what_a_post_stored_is_told_at_once(http: TestClient, data_set: str) -> 
     assert partly == {"state": "active", "records_count": 13}
 
 
+def test_a_deleted_subscription_has_no_data_set(http: TestClient, data_set: str) -> None:
+    path = f"/v2/data_sets/{data_set}"
+    assert http.post(f"{path}/records", json=[record(i) for i in range(5)]).status_code == 202
+    uid = http.get(path).json()["entity"]["target"]["target_id"]
+    assert http.delete(f"/v2/subscriptions/{uid}").status_code == 202
+    for tail in ("", "/records", "/requests/x"):
+        assert http.get(path + tail).status_code == 404
+    assert http.post(f"{path}/records", json=[record(9)]).status_code == 404
+
+
 def test_a_sign_in_that_cannot_be_read_is_answered(
     client: DataMartClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,7 @@ def get_data_set(call: Call) -> Response:
 
 
 def store_records(call: Call) -> Response:
-    uid, kind = _named(call)
+    uid, kind = _owner(call)
     if kind == FEEDBACK:
         return _taken(call, Stored(_store_feedback(call, subscription(call.client, uid)), ACTIVE))
     if "csv" in call.content_type:
@@ -237,6 +237,13 @@ def _taken(call: Call, stored: Stored) -> Response:
 
 def _named(call: Call) -> tuple[str, str]:
     """Subscription and kind of the data set in the path. Raises ``NotFoundError``."""
+    uid, kind = _owner(call)
+    if call.client.mart.registry.receiving(uid) is None:  # deleted since
+        raise NotFoundError(f"there is no data set {call.path['data_set']!r}")
+    return uid, kind
+
+
+def _owner(call: Call) -> tuple[str, str]:
     return call.data_sets.owner(call.path["data_set"], call.client.mart.registry.subscription_ids)
 
 
