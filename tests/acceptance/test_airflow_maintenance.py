@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ def test_the_upkeep_of_each_subscription_is_an_instance_with_its_label(
     stack: Stack, airflow: AirflowApi
 ) -> None:
     stack.wait(lambda: NAME in airflow.dags(), what="the maintenance DAG to be parsed")
+    began = datetime.now(UTC)
     airflow.unpause(NAME)
-    run = airflow.trigger(NAME)
+    stack.wait(lambda: bool(airflow.runs(NAME, began)), what="last night's run")
+    [run] = airflow.runs(NAME, began)
 
     def instances() -> dict[str, dict[str, Any]]:
         found = airflow.tasks(NAME, run)

@@ -40,7 +40,8 @@ _RIGHTS = text(
 )
 _TABLE_RIGHTS = text(
     "SELECT c.relname, p.privilege FROM pg_catalog.pg_class c "
-    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, unnest(CAST(:rights AS text[])) AS p (privilege) "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, "
+    "unnest(CAST(:rights AS text[])) AS p (privilege) "
     "WHERE n.nspname = :schema AND c.relname = ANY(:tables) AND NOT has_table_privilege(c.oid, p.privilege)"
 )
 _MAY_MAKE_PARTITIONS = text("SELECT has_function_privilege(to_regprocedure(:function), 'EXECUTE')")
