@@ -22,7 +22,7 @@ class AirflowApi:
     """What its calls raise while the API server does not answer."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30.0)
+        self._http = httpx.Client(base_url=url, timeout=90.0)
         self._user = user
         self._password = password
 
