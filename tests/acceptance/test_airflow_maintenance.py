@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -17,8 +19,10 @@ def test_the_upkeep_of_each_subscription_is_an_instance_with_its_label(
     stack: Stack, airflow: AirflowApi
 ) -> None:
     stack.wait(lambda: NAME in airflow.dags(), what="the maintenance DAG to be parsed")
+    began = datetime.now(UTC)
     airflow.unpause(NAME)
-    run = airflow.trigger(NAME)
+    stack.wait(lambda: bool(airflow.runs(NAME, began)), what="last night's run")
+    [run] = airflow.runs(NAME, began)
 
     def instances() -> dict[str, dict[str, Any]]:
         found = airflow.tasks(NAME, run)
@@ -26,12 +30,13 @@ def test_the_upkeep_of_each_subscription_is_an_instance_with_its_label(
 
     def settled() -> bool:
         states = {name: each["state"] for name, each in instances().items()}
-        return [states.get(name) for name in ("credit-risk", "churn", "unknown", "down")] == [
-            "success", "success", "failed", "up_for_retry",
-        ]  # fmt: skip
+        wanted = {"credit-risk": "success", "churn": "success", "strict": "success", "unknown": "failed"}
+        return wanted.items() <= states.items()
 
+    # The fifth cannot reach its data mart, and is tried again for longer than a test may wait.
     stack.wait(settled, what="the upkeep of the subscriptions", seconds=200)
     label = instances()["churn"]["rendered_map_index"]
     assert label.startswith(("churn · 3 partitions made; table ", "churn · nothing to do; "))
-    assert " months" in label
-    airflow.patch(f"/dags/{NAME}", {"is_paused": True}, update_mask="is_paused")
+    assert label.endswith(" months")
+    path = f"/dags/{NAME}/dagRuns/{quote(run, safe='')}"
+    assert airflow.patch(path, {"state": "failed"}, update_mask="state")["state"] == "failed"

