@@ -244,7 +244,7 @@ def with_missing_feature(subscription: Subscription) -> Subscription:
 
 def quarantined(blocks: Iterable[Block]) -> dict[int, bytes]:
     """What quarantine would keep of rejects, and of halves that wait in vain, by position."""
-    kept = {}
+    kept: dict[int, bytes] = {}
     for block in blocks:
         assert not block.records.num_rows
         kept |= {reject.position: reject.raw for reject in block.rejects}
