@@ -69,15 +69,15 @@ class Calendar:
         begins = max(start, self._begin or end)
         due = min(end, self.due)
         loaded = overlap(self.covered, start, end)
-        if begins >= end and not counts.read:
-            return DayState.FUTURE if start >= self.due else DayState.EARLY
         if loaded and loaded >= due - begins:
             return DayState.COMPLETE if counts.read else DayState.EMPTY
         if any(at < end and until > start for at, until in self.failures):
             return DayState.FAILED
         if loaded or counts.read:
             return DayState.PARTIAL
-        return DayState.FUTURE if due <= begins else DayState.MISSING
+        if start >= self.due or due <= begins < end:
+            return DayState.FUTURE
+        return DayState.EARLY if begins >= end else DayState.MISSING
 
     @property
     def _begin(self) -> datetime | None:

@@ -73,6 +73,11 @@ class Layout:
         time = self.time_of(key)
         return None if time is None else Window(time, _next(time, _finest(self.pattern)))
 
+    def period_of(self, key: str) -> Window | None:
+        """The folder period that a key or URI stands in; None without one."""
+        time = self.time_of(key)
+        return None if time is None else Window(time, _next(time, _finest(self.pattern)))
+
     def covers(self, key: str, window: Window) -> bool:
         """Whether the folder period of a key touches the window. A key without a time always counts."""
         time = self.time_of(key)

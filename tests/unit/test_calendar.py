@@ -56,6 +56,7 @@ def test_a_failure_counts_until_the_day_is_covered() -> None:
     assert state(calendar(*gap, read=(0,), failures=(failed,))) == DayState.FAILED
     assert state(calendar((FIRST, FIRST + DAY), read=(0,), failures=(failed,))) == DayState.COMPLETE
     assert state(calendar((FIRST, FIRST + DAY), failures=(failed,)), 1) == DayState.MISSING
+    assert state(calendar(failures=(failed,), since=FIRST + DAY)) == DayState.FAILED
 
 
 def test_today_is_complete_through_what_is_due() -> None:

@@ -132,7 +132,8 @@ def _plan(subscription: Subscription) -> Any:
             max_batches=min(MAX_BATCHES, conf.getint("core", "max_map_length")),
             reprocess=form.reprocess,
             order=form.order,
-            run_id=context["run_id"],
+            # A backfill takes over runs that are there, under their ids: what they loaded is loaded again.
+            run_id=context["run_id"] if context["dag_run"].run_type == "manual" else None,
         )
         if form.plan_only:
             _end_with_preview(subscription, planned, context)

@@ -87,13 +87,17 @@ def _load(
 
 
 def _run_id(subscription: Subscription, window: Window, reprocess: Reprocess) -> tuple[str, str]:
-    """That of the same backfill which was stopped, else a new one; and which of them it is, in words."""
+    """That of the same backfill which was stopped, else a new one; and which of them it is, in words.
+
+    What is new the ledger knows; what was loaded again already, only the run that did it.
+    """
     from paylog.pipeline import open_data_mart
 
     prefix = f"backfill__{reprocess}__"
-    with open_data_mart(subscription) as data_mart:
-        span, version = (window.start, window.end), subscription.model_schema.version
-        stopped = data_mart.backfills.resumable(subscription.id, prefix, span, version)
-    if stopped:
-        return stopped, "going on where it was stopped"
+    if reprocess is not Reprocess.NEW:
+        with open_data_mart(subscription) as data_mart:
+            span, version = (window.start, window.end), subscription.model_schema.version
+            stopped = data_mart.backfills.resumable(subscription.id, prefix, span, version)
+        if stopped:
+            return stopped, "going on where it was stopped"
     return f"{prefix}{datetime.now(UTC).isoformat()}", f"backfill, {reprocess}"

@@ -7,7 +7,7 @@ decode, and declaring a subscription, are those of :mod:`paylog.testing.decoded`
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +17,8 @@ from paylog.decode import Decoder
 from paylog.engines.documents import BLOCK_BYTES
 from paylog.errors import Reason
 from paylog.growing import GrowingObject
-from paylog.records import CaptureObject
+from paylog.pairing import Kinds, as_table
+from paylog.records import Block, CaptureObject
 from paylog.subscription import Subscription
 from paylog.testing.decoded import LAST_MODIFIED as LAST_MODIFIED
 from paylog.testing.decoded import Outcome as Outcome
@@ -91,6 +92,16 @@ class EngineContract:
         expected = unplaced(self.all())
         for order in (items[::-1], items[1:] + items[:1]):
             assert unplaced(together(self.subscription(), order)) == expected
+
+    def test_a_record_in_quarantine_says_all_by_itself(self) -> None:
+        """What quarantine keeps of a record is enough to replay it, where the decoder says that it is."""
+        decoder = Decoder(self.subscription())
+        strict = Decoder(with_missing_feature(self.subscription()))
+        for item, data in self.items():
+            if decoder.stands_alone(item):
+                kept = quarantined(strict.blocks(item, iter([data])))
+                again = list(decoder.records(item, list(kept.values()), list(kept)))
+                assert content(again) == content(list(decoder.blocks(item, iter([data]))))
 
     def test_halves_pair_across_objects(self) -> None:
         """However the records of an object are spread over two, in whichever order they are read."""
@@ -221,3 +232,35 @@ def grown(decoder: Decoder, item: CaptureObject, data: bytes, cut: int) -> list[
             rows += block.records.to_pylist()
         extent = growing.extent
     return sorted(rows, key=lambda row: (row["_position"], row["scoring_id"]))
+
+
+def with_missing_feature(subscription: Subscription) -> Subscription:
+    """The subscription, with a feature that no record has: none can be loaded."""
+    document: dict[str, Any] = subscription.document()
+    stray = {"name": "not in the logs", "type": "double", "required": True}
+    document["model_schema"]["fields"].insert(0, stray)
+    return Subscription.model_validate(document)
+
+
+def quarantined(blocks: Iterable[Block]) -> dict[int, bytes]:
+    """What quarantine would keep of rejects, and of halves that wait in vain, by position."""
+    kept: dict[int, bytes] = {}
+    for block in blocks:
+        assert not block.records.num_rows
+        kept |= {reject.position: reject.raw for reject in block.rejects}
+        for some in block.halves:
+            kept |= {int(position): some.raw(i) for i, position in enumerate(some.positions)}
+    return dict(sorted(kept.items()))
+
+
+def content(blocks: Sequence[Block]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and halves by position."""
+    kinds = Kinds()
+    rows = [row for block in blocks for row in block.records.to_pylist()]
+    halves = [half for b in blocks for some in b.halves for half in as_table(some, 0, kinds).to_pylist()]
+    for half in halves:
+        half["kind"] = kinds[half["kind"]]
+    return (
+        sorted(rows, key=lambda row: (row["_position"], row["scoring_id"])),
+        sorted(halves, key=lambda half: int(half["position"])),
+    )

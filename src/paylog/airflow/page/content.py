@@ -21,7 +21,6 @@ from paylog.training_status import TrainingStatus
 
 GRACE = timedelta(minutes=30)
 STRIP_DAYS = 30
-_HOUR = timedelta(hours=1)
 _RAW_SHOWN = 65_536
 _RECORDS, _RECEIPTS = 50, 12
 
@@ -102,7 +101,8 @@ def days(
     coverage = mart.overview.coverage([name]).get(name)
     failures = _failures(subscription, mart)
     calendar = _calendar(subscription, coverage, read, failures, now)
-    known = [*read, *([coverage.since.date()] if coverage else [])]
+    seen = [*read, *(failure.start.date() for failure in failures)]
+    known = [*seen, *([coverage.since.date()] if coverage else [])]
     last = last or now.date()
     first = first or last - timedelta(days=370)
     total = Counts()
@@ -112,7 +112,7 @@ def days(
         "first": first,
         "last": last,
         "earliest": min(known, default=now.date()),
-        "latest": max(read, default=None),
+        "latest": max(seen, default=None),
         "total": asdict(total) | {"objects": sum(objects for objects, _ in read.values())},
         "failures": [asdict(failure) for failure in failures],
         "columns": ["day", "state", "objects", *Counts.__slots__],
@@ -199,7 +199,7 @@ def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
     found = [
         Failure(start, end, batch.run_id, batch.state, batch.reasons, batch.run_id in known)
         for batch in batches
-        for start, end in _hours(batch, layout)
+        for start, end in _periods(batch, layout)
     ]
     others = failed.keys() - {batch.run_id for batch in batches}
     planned = mart.overview.planned_windows(subscription.id, others)
@@ -208,12 +208,12 @@ def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
     return found
 
 
-def _hours(batch: FailedBatch, layout: Layout) -> list[Interval]:
-    """The hours of a rolled-back batch's objects; its whole window where their names tell no time."""
-    times = {layout.time_of(uri) for uri in batch.uris}
-    if not times or None in times:
+def _periods(batch: FailedBatch, layout: Layout) -> list[Interval]:
+    """The folder periods of a rolled-back batch's objects; its whole window where their names tell none."""
+    periods = {layout.period_of(uri) for uri in batch.uris}
+    if not periods or None in periods:
         return [batch.window]
-    return [(at, at + _HOUR) for at in sorted(filter(None, times))]
+    return sorted((period.start, period.end) for period in periods if period is not None)
 
 
 def _training(subscription: Subscription, mart: DataMart) -> dict[str, Any] | None:

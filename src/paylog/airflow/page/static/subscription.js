@@ -66,7 +66,7 @@ function running(about) {
 }
 
 function failureLine(about, failure) {
-  const reasons = Object.entries(failure.reasons).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
+  const reasons = Object.entries(failure.reasons).sort((a, b) => b[1] - a[1]).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
   const what = { over_budget: "A batch was over its error budget", refused: "A batch was unlike the training data" }[failure.state] ?? "A run failed";
   return el("li", null, el("strong", null, what), reasons ? `: ${reasons}` : "", " · ", period(failure.start, failure.end), " · ",
     failure.in_airflow ? airflowLink(runPath(about.dag, failure.run_id), "run") : el("span", { class: "muted" }, failure.run_id));
