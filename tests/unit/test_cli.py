@@ -33,8 +33,8 @@ from paylog.subscription import json_schema
 
 SUBSCRIPTIONS = Path(__file__).parents[2] / "subscriptions"
 COMMANDS = (
-    ["check"], ["schema"], ["plan"], ["run"], ["backfill"], ["status"], ["quarantine"], ["quarantine", "list"],
-    ["quarantine", "show"], ["engines"], ["inspect"],
+    ["check"], ["schema"], ["plan"], ["run"], ["backfill"], ["status"], ["quarantine"],
+    ["quarantine", "list"], ["quarantine", "show"], ["engines"], ["inspect"],
 )  # fmt: skip
 _STARTED = "import sys; sys.argv[0] = 'paylog'; from paylog.cli import main\n"
 _LOADED = """

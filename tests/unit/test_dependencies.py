@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 PERMITTED = re.compile(
     r"MIT|Apache|BSD|ISC|PSF|Python Software Foundation|CNRI|MPL|Mozilla|Unlicense|Zlib|LGPL|Lesser General"
 )
-# Dual-licensed: used under the Artistic License. OpenLineage's parser: Apache 2.0, which its wheel does not say.
+# Dual-licensed: used under the Artistic License. OpenLineage's parser is of Apache 2.0 and does not say so.
 EXCEPTIONS = {"text-unidecode", "openlineage-sql"}
 
 
