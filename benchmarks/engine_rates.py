@@ -6,6 +6,7 @@ From stored bytes to normalized Arrow blocks, halves paired, no data mart: what 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -100,7 +101,7 @@ LANES = (
         BatchTransformLog,
         {},
         {"response": _COLUMNS},
-        "two lines a row, each a half with a key of its own, paired by it; few bytes a row to win that back",
+        "two lines a row, paired by it; a third of the time takes ids and times off the outputs",
     ),
     Lane(
         "Azure ML, inputs and outputs apart",
@@ -131,12 +132,24 @@ LANES = (
         reason=_APART,
     ),
     Lane("Seldon, Elasticsearch export", "seldon", SeldonLog, {}, {"response": _ELEMENTS}),
-    Lane("BentoML", "bentoml", BentoMLLog, {}, {"timezone": "UTC"}),
+    Lane(
+        "BentoML",
+        "bentoml",
+        BentoMLLog,
+        {},
+        {"timezone": "UTC"},
+        "no id of its own: a quarter of the time hashes where each record stands (SHA-256)",
+    ),
     Lane("Watson Machine Learning", "watson_machine_learning", WatsonMachineLearningLog),
     Lane("files, NDJSON", "files", FlatLog),
     Lane("files, CSV", "files", FlatLog, {"format": FileFormat.CSV}),
     Lane("files, Parquet", "files", FlatLog, {"format": FileFormat.PARQUET}),
-    Lane("Databricks, Parquet", "databricks", InferenceTableLog),
+    Lane(
+        "Databricks, Parquet",
+        "databricks",
+        InferenceTableLog,
+        reason="a quarter of the time reads the bodies out of Parquet, as texts that are then scanned",
+    ),
     Lane("MLflow, NDJSON", "mlflow", InferenceTableLog, {"parquet": False}),
     *(
         Lane(f"MLflow, NDJSON, {shape}", "mlflow", InferenceTableLog, {"parquet": False, "shape": shape})
@@ -218,7 +231,8 @@ def section(rates: Sequence[Rate]) -> str:
         lines.append(f"| {one.lane.name} | {one.records:,.0f} | {sizes} | {share:.0%} | {said} |")
     head = (
         f"About {RECORDS:,} rows of 20 features, one a record unless a lane says more, in a second of CPU: "
-        f"stored bytes to normalized Arrow blocks, halves paired; best of {ROUNDS} rounds. "
+        f"stored bytes to normalized Arrow blocks, halves paired; best of {ROUNDS} rounds; "
+        f"load average at the end {os.getloadavg()[0]:.1f}. "
         "`python -m benchmarks.engine_rates`"
     )
     return "\n\n".join([TITLE, head, "\n".join(lines)]) + "\n"
