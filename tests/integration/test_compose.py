@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from paylog.errors import StopError
 from paylog.testing.compose_file import ComposeFile
@@ -185,3 +186,14 @@ def test_the_entry_point_stops_without_a_secret(tmp_path: Path) -> None:
     done = entered(tmp_path, PLAIN="{secret:absent}")
     assert done.returncode != 0
     assert "absent" in done.stderr
+
+
+def test_the_helm_values_name_what_the_compose_file_has(compose: ComposeFile) -> None:
+    values = yaml.safe_load((REPOSITORY / "deploy" / "helm-values.yaml").read_text())
+    assert values["executor"] == "KubernetesExecutor"
+    assert f"apache/airflow:{values['airflowVersion']}-" in dockerfile()
+    known = compose.environment_of("scheduler")
+    assert {variable["name"] for variable in values["env"]} <= set(known)
+    assert {secret["envName"] for secret in values["secret"]} <= set(known)
+    assert values["securityContexts"]["pod"]["runAsNonRoot"] is True
+    assert "password" not in str(values).lower()

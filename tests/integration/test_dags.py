@@ -192,7 +192,8 @@ def test_training_data_is_checked_on_its_own_schedule(shipped: dict[str, Any]) -
 
 def test_one_dag_maintains_all_subscriptions(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"]["paylog_maintenance"]
-    assert [t["__var"]["task_id"] for t in dag["tasks"]] == ["maintain"]
+    downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}
+    assert downstream == {"subscriptions": ["maintain"], "maintain": []}
     assert task(dag, "maintain")["_is_mapped"]
     assert task(dag, "maintain")["has_retry_policy"]
     assert dag["timetable"]["__type"].endswith("CronTriggerTimetable")

@@ -44,11 +44,9 @@ def subscription_dags(folder: Path) -> dict[str, DAG]:
 
 
 def maintenance_dags(folder: Path) -> dict[str, DAG]:
-    """The DAG of the upkeep, by its id; none without a subscription that can be used."""
-    if get_parsing_context().dag_id not in (None, MAINTENANCE):
-        return {}
-    usable = read_subscriptions(folder).subscriptions
-    return {MAINTENANCE: maintenance_dag(usable)} if usable else {}
+    """The DAG of the upkeep, by its id."""
+    wanted = get_parsing_context().dag_id in (None, MAINTENANCE)
+    return {MAINTENANCE: maintenance_dag(folder)} if wanted else {}
 
 
 def check_subscriptions(folder: Path) -> None:

@@ -1,16 +1,13 @@
-"""One DAG for the upkeep of all subscriptions' data: maintain (mapped over subscriptions)."""
+"""One DAG for the upkeep of all subscriptions' data: subscriptions → maintain (mapped over them)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
 
 from paylog.airflow.dag import EARLIEST, RETRIES, show_label
-
-if TYPE_CHECKING:
-    from paylog.subscription import Subscription
 
 MAINTENANCE = "paylog_maintenance"
 _NIGHTLY = "17 3 * * *"
@@ -26,8 +23,11 @@ Trigger it with **Dry run** to see what is due. The same from the command line: 
 """
 
 
-def maintenance_dag(subscriptions: Sequence[Subscription]) -> DAG:
-    """The DAG ``paylog_maintenance``, every night at 03:17 UTC."""
+def maintenance_dag(folder: Path) -> DAG:
+    """The DAG ``paylog_maintenance``, every night at 03:17 UTC.
+
+    :param folder: of subscriptions; read when the DAG runs, not when it is parsed.
+    """
     with DAG(
         dag_id=MAINTENANCE,
         description="Partitions ahead, retention, sizes",
@@ -42,12 +42,21 @@ def maintenance_dag(subscriptions: Sequence[Subscription]) -> DAG:
         doc_md=_DOC,
         tags=["paylog", "maintenance"],
     ) as dag:
-        by_id = {each.id: each for each in subscriptions}
-        _maintain(by_id).expand(subscription_id=list(by_id))
+        _maintain(folder).expand(subscription_id=_subscriptions(folder))
     return dag
 
 
-def _maintain(by_id: dict[str, Subscription]) -> Any:
+def _subscriptions(folder: Path) -> Any:
+    @task(doc_md="Ids of the subscriptions that can be used.")
+    def subscriptions() -> list[str]:
+        from paylog.subscription import read_subscriptions
+
+        return [each.id for each in read_subscriptions(folder).subscriptions]
+
+    return subscriptions()
+
+
+def _maintain(folder: Path) -> Any:
     @task(
         map_index_template="{{ label if label is defined else task.op_kwargs['subscription_id'] }}",
         multiple_outputs=False,
@@ -57,10 +66,12 @@ def _maintain(by_id: dict[str, Subscription]) -> Any:
     def maintain(subscription_id: str) -> dict[str, Any]:
         from paylog import upkeep
         from paylog.airflow.connections import use_airflow_connections
+        from paylog.subscription import read_subscriptions
 
         use_airflow_connections()
         context = get_current_context()
-        done = upkeep.maintain(by_id[subscription_id], apply=not context["params"]["dry_run"])
+        [wanted] = [s for s in read_subscriptions(folder).subscriptions if s.id == subscription_id]
+        done = upkeep.maintain(wanted, apply=not context["params"]["dry_run"])
         show_label(context, f"{subscription_id} · {'' if done.applied else 'due: '}{done.as_text()}")
         return done.as_dict()
 

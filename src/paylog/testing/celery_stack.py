@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ _DATABASES = ("airflow-db", "data-mart")
 _PORTS = {"airflow-db": 5432, "data-mart": 5432, "object-store": 8333, "redis": 6379, "api-server": 8080}
 _HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _INIT_SECONDS = 180
+_RESTARTS = 20
 
 
 class CeleryStack:
@@ -53,6 +55,8 @@ class CeleryStack:
         self.compose = ComposeFile(repository / "docker-compose.yml", {})
         self.workers = [f"worker-{n}" for n in range(1, self.compose.replicas("worker") + 1)]
         self.logs = self.state / "logs"
+        self.restarts: Counter[str] = Counter()
+        """How often each service was started again after it had ended by itself."""
         self._settings = dict(settings or {})
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._record = ProcessRecord(self.state / "processes.json")
@@ -112,10 +116,17 @@ class CeleryStack:
         wait_until(done, seconds=seconds, what=what, check=self.check)
 
     def check(self) -> None:
-        """Raise ``StopError`` naming the log of a service that has ended by itself."""
-        for host, child in self._children.items():
-            if child.poll() is not None:
-                raise StopError(f"{host} ended with code {child.returncode}: see {self.logs / host}.log")
+        """Start again what has ended by itself, as the compose file's ``restart`` says.
+
+        :raises StopError: naming the log of a service that has ended too often.
+        """
+        for host, child in list(self._children.items()):
+            if child.poll() is None:
+                continue
+            self.restarts[host] += 1
+            if self.restarts[host] > _RESTARTS:
+                raise StopError(f"{host} ends again and again: see {self.logs / host}.log")
+            self.start(host)
 
     def secret(self, name: str) -> str:
         return (self.state / "secrets" / name).read_text()

@@ -107,6 +107,7 @@ class Backfill:
         while time.monotonic() < end and not self.done():
             for what in (dice.choice(self.stack.workers), _OTHERS[struck.total() // 2 % len(_OTHERS)]):
                 time.sleep(dice.uniform(*_PAUSE))
+                self.stack.check()
                 self._strike(what)
                 struck[what] += 1
         return struck
