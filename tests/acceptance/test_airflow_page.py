@@ -39,6 +39,7 @@ def browser(stack: Stack, airflow: AirflowApi, tmp_path_factory: pytest.TempPath
     with Browser(stack.airflow.url, stack.airflow.users, Path(pictures)) as started:
         yield started
     assert started.strangers == set()
+    assert [line for line in started.complaints if "Content Security Policy" in line] == []
 
 
 def finished(stack: Stack, airflow: AirflowApi, dag_id: str, run_id: str) -> str:
