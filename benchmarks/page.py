@@ -90,7 +90,7 @@ def client(folder: Path, uri: str) -> TestClient:
     from paylog.airflow.page.rights import Rights, rights
 
     patch.object(runs, "newest", return_value=[]).start()
-    patch.object(runs, "known", return_value=set()).start()
+    patch.object(runs, "dags_of", return_value={}).start()
     allowed = Rights(frozenset(f"paylog__{name}" for name in NAMES))
     app.dependency_overrides[rights] = lambda: allowed
     return TestClient(app)

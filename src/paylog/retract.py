@@ -71,7 +71,8 @@ class Retracted:
         """For a terminal or a log."""
         counts = self.extent
         yield f"{self.subscription_id}  {'taken back' if self.done else 'would be taken back'}:"
-        yield f"  {counts.rows:,} payload records of {counts.objects:,} objects"
+        plural = "" if counts.objects == 1 else "s"
+        yield f"  {counts.rows:,} payload records of {counts.objects:,} object{plural}"
         others = f"{counts.rows_of_others:,} of them of other objects, which hold the other halves"
         texts = {
             others: counts.rows_of_others,

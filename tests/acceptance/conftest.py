@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import page_site
 import pytest
 import watched
 import year_of_logs
@@ -64,6 +65,7 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.yaml").write_text(text)
     watched.write(folder, subscription("churn"), watched.STRICT)
     year_of_logs.subscriptions(folder)
+    page_site.subscriptions(folder)
     return folder
 
 
@@ -84,7 +86,7 @@ def stack(subscriptions: Path, receivers: watched.Receivers) -> Iterator[Stack]:
             dags=REPOSITORY / "dags",
             subscriptions=subscriptions,
             more_connections=receivers.connections(),
-            more_settings=receivers.settings(),
+            more_settings=receivers.settings() | {"AIRFLOW__PAYLOG__SHOW_VALUES": "True"},
         ) as started:
             write_demo_logs(started.object_store.client)
             write_training_data(started.object_store.client)

@@ -82,7 +82,7 @@ def client(year: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PAYLOG_SUBSCRIPTIONS", str(tmp_path))
     monkeypatch.setattr(places_module, "airflow_connection", resolved)
     monkeypatch.setattr(runs, "newest", lambda *arguments: [])
-    monkeypatch.setattr(runs, "known", lambda dag, run_ids: set())
+    monkeypatch.setattr(runs, "dags_of", lambda dag_ids, run_ids: {})
     app.state.places = Places()
     allow()
     yield TestClient(app)

@@ -11,6 +11,7 @@ import pytest
 
 from paylog import pipeline, replay, retract
 from paylog.connections import Connection, use_resolver
+from paylog.data_mart.deliveries import DeliveryState
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
@@ -103,6 +104,28 @@ def test_a_run_and_a_batch_are_taken_back_with_an_audit(folder: LogFolder) -> No
         retract.preview(owner, retract.Selection(run=second))
     run(owner)
     assert books(owner).without_origin() == books(clean_run(owner)).without_origin()
+
+
+def test_deliveries_say_how_many_of_their_rows_are_gone(folder: LogFolder) -> None:
+    """Two requests that meet in the middle of a record's rows, and an object that was not delivered."""
+    owner = credit(logs={"lookback": "0h"})
+    folder.fill(credit_log(records=40, rows_per_record=2, objects_count=2))
+    run(owner)
+    schema = owner.data_mart.schema_name
+    table = quoted(schema, f"Payload_{owner.id}")
+    number = "split_part(scoring_id, '-', 6)::int"
+    places = ask(f"SELECT _object_id, _position, {number} FROM {table} ORDER BY 1, 2, 3")
+    mine = [place for place in places if place[0] == places[0][0]]
+    middle = next(n for n, place in enumerate(mine) if n > 5 and place[2] == 2)
+    with pipeline.open_data_mart(owner) as data_mart:
+        ((receipt_id,),) = ask(f"SELECT DISTINCT receipt_id FROM {quoted(schema, 'paylog_object')}")
+        for some in (mine[:middle], mine[middle:]):
+            number_of = data_mart.delivery.begin(owner.id, receipt_id, some[0], some[-1], len(some))
+            data_mart.delivery.settle(number_of, DeliveryState.CONFIRMED, confirmed=len(some))
+    assert taken_back(owner, batch=receipt_id).extent.delivered == len(mine)
+    found = ask(f"SELECT rows, retracted, state FROM {quoted(schema, 'paylog_delivery')} ORDER BY 1")
+    parts = sorted((middle, len(mine) - middle))
+    assert found == [(part, part, "confirmed") for part in parts]
 
 
 def test_a_duplicate_of_what_goes_comes_back(folder: LogFolder) -> None:

@@ -168,7 +168,7 @@ objects = st.dictionaries(names, contents, min_size=2)
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -33,8 +33,9 @@ from paylog.subscription import json_schema
 
 SUBSCRIPTIONS = Path(__file__).parents[2] / "subscriptions"
 COMMANDS = (
-    ["check"], ["schema"], ["plan"], ["run"], ["backfill"], ["status"], ["quarantine"],
-    ["quarantine", "list"], ["quarantine", "show"], ["engines"], ["inspect"],
+    ["check"], ["schema"], ["schema", "diff"], ["plan"], ["run"], ["backfill"], ["replay"], ["retract"],
+    ["watermark"], ["status"], ["quarantine"], ["quarantine", "list"], ["quarantine", "show"], ["engines"],
+    ["inspect"], ["doctor"], ["maintain"], ["alerts"],
 )  # fmt: skip
 _STARTED = "import sys; sys.argv[0] = 'paylog'; from paylog.cli import main\n"
 _LOADED = """

@@ -36,6 +36,7 @@ class AirflowRun:
         self._run_id = run_id
         self._started = time.monotonic()
         self._said = ""
+        self._done, self._left = 0, ""
 
     @classmethod
     def start(
@@ -99,11 +100,13 @@ class AirflowRun:
         if not loads:
             return "planning"
         done = sum(task["state"] in _ENDED for task in loads)
-        elapsed = time.monotonic() - self._started
-        left = f", {duration(elapsed * (len(loads) - done) / done)} left" if 0 < done < len(loads) else ""
+        # Only then: between two batches the estimate would grow, line by line.
+        if done != self._done:
+            seconds = (time.monotonic() - self._started) * (len(loads) - done) / done
+            self._done, self._left = done, f", {duration(seconds)} left" if done < len(loads) else ""
         states = Counter(task["state"] or "waiting" for task in loads if task["state"] not in _ENDED)
         now = f" ({', '.join(f'{count} {state}' for state, count in states.items())})" if states else ""
-        return f"{done:,} of {len(loads):,} batches{left}{now}"
+        return f"{done:,} of {len(loads):,} batches{self._left}{now}"
 
     def _say(self, text: str) -> None:
         if text != self._said:

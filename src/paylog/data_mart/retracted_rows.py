@@ -23,7 +23,7 @@ class Extent:
 
     :param rows: of the payload table.
     :param rows_of_others: among them, rows that other objects brought, but with halves of these.
-    :param rejected: rows in quarantine.
+    :param rejected: rows that are open in quarantine.
     :param waiting: halves that wait for their partners.
     :param reopened: records in quarantine whose replays go: they are open again.
     :param delivered: rows that an OpenScale service has got and keeps.
@@ -46,7 +46,7 @@ def extent(
     mine = any_(cast(ids, ARRAY(BIGINT)))
     uris = select(func.count(objects.c.uri.distinct())).where(objects.c.object_id == mine)
     rejects = select(func.coalesce(func.sum(quarantine.c.rows), 0)).where(
-        or_(quarantine.c.object_id == mine, quarantine.c.partner_id == mine)
+        or_(quarantine.c.object_id == mine, quarantine.c.partner_id == mine), quarantine.c.state == "open"
     )
     waiting = select(func.count()).where(pending.c.subscription_id == subscription_id)
     rows, of_others, delivered = _rows(connection, table, entries)

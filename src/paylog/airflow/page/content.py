@@ -8,6 +8,7 @@ from typing import Any
 
 from paylog.airflow.dag import dag_id
 from paylog.airflow.page import runs
+from paylog.airflow.replay import replay_dag_id
 from paylog.airflow.training_data import training_data_dag_id
 from paylog.airflow.window import SchedulePeriods
 from paylog.calendar import Calendar, DayState, Interval
@@ -27,14 +28,17 @@ _RECORDS, _RECEIPTS = 50, 12
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A window over which a batch was rolled back, with its rejects by reason, or a run failed."""
+    """A window over which a batch was rolled back, with its rejects by reason, or a run failed.
+
+    :param dag: that the run is of; None when the paylog command ran.
+    """
 
     start: datetime
     end: datetime
     run_id: str
     state: str
     reasons: dict[str, int]
-    in_airflow: bool
+    dag: str | None
 
 
 def due(subscription: Subscription, now: datetime) -> datetime:
@@ -126,10 +130,10 @@ def days(
 def receipts(
     subscription: Subscription, mart: DataMart, before: int | None, run_id: str | None
 ) -> list[dict[str, Any]]:
-    """The newest receipts, older than receipt ``before``; each says whether Airflow knows its run."""
+    """The newest receipts, older than receipt ``before``; each says which DAG its run is of, if one."""
     found = mart.overview.receipts(subscription.id, before, _RECEIPTS, run_id)
-    known = runs.known(dag_id(subscription.id), {receipt.run_id for receipt in found})
-    return [asdict(receipt) | {"in_airflow": receipt.run_id in known} for receipt in found]
+    dags = runs.dags_of(_loading_dags(subscription), {receipt.run_id for receipt in found})
+    return [asdict(receipt) | {"dag": dags.get(receipt.run_id)} for receipt in found]
 
 
 def rejected(
@@ -158,8 +162,13 @@ def _identity(subscription: Subscription) -> dict[str, Any]:
         "schedule": subscription.schedule.cron,
         "timezone": subscription.schedule.timezone,
         "dag": dag_id(subscription.id),
+        "replay_dag": replay_dag_id(subscription.id),
         "training_dag": training_data_dag_id(subscription.id) if training else None,
     }
+
+
+def _loading_dags(subscription: Subscription) -> tuple[str, str]:
+    return dag_id(subscription.id), replay_dag_id(subscription.id)
 
 
 def _watermark(coverage: Coverage | None, until: datetime) -> dict[str, Any]:
@@ -195,16 +204,16 @@ def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
     dag, layout = dag_id(subscription.id), Layout(subscription.layout)
     batches = mart.overview.failed_batches(subscription.id)
     failed = {run.run_id: run for run in runs.newest(dag, 200, "failed")}
-    known = failed.keys() | runs.known(dag, {batch.run_id for batch in batches})
+    dags = runs.dags_of(_loading_dags(subscription), {batch.run_id for batch in batches})
     found = [
-        Failure(start, end, batch.run_id, batch.state, batch.reasons, batch.run_id in known)
+        Failure(start, end, batch.run_id, batch.state, batch.reasons, dags.get(batch.run_id))
         for batch in batches
         for start, end in _periods(batch, layout)
     ]
     others = failed.keys() - {batch.run_id for batch in batches}
     planned = mart.overview.planned_windows(subscription.id, others)
     windows = {run_id: planned.get(run_id, failed[run_id].period) for run_id in others}
-    found += [Failure(*window, run_id, "failed", {}, True) for run_id, window in windows.items() if window]
+    found += [Failure(*window, run_id, "failed", {}, dag) for run_id, window in windows.items() if window]
     return found
 
 

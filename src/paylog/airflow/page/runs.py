@@ -39,11 +39,11 @@ def newest(dag_id: str, limit: int = 15, state: str | None = None) -> list[Run]:
         return [_run(run) for run in found]
 
 
-def known(dag_id: str, run_ids: Collection[str]) -> set[str]:
-    """Those of these ids that are runs of the DAG; others were started by the paylog command."""
-    query = select(DagRun.run_id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids))
+def dags_of(dag_ids: Collection[str], run_ids: Collection[str]) -> dict[str, str]:
+    """DAG id by run id, of those that are runs of these DAGs; others were started by the paylog command."""
+    query = select(DagRun.run_id, DagRun.dag_id).where(DagRun.dag_id.in_(dag_ids), DagRun.run_id.in_(run_ids))
     with create_session() as session:
-        return set(session.scalars(query))
+        return dict(session.execute(query).tuples().all())
 
 
 def _run(run: DagRun) -> Run:

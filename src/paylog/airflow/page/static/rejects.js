@@ -1,5 +1,5 @@
 // Quarantine by reason, down to the object, the position and the column of each record.
-import { el, ask, number, percent, plural, moment, bytes } from "./dom.js";
+import { el, ask, number, percent, plural, moment, bytes, airflowLink } from "./dom.js";
 
 function place(record) {
   const cut = record.uri.lastIndexOf("/") + 1;
@@ -57,11 +57,13 @@ function records(name, reject, values, close) {
 }
 
 export function quarantine(about) {
-  const { rejects } = about;
+  const rejects = about.rejects.filter((each) => each.rows);
+  const settled = about.rejects.reduce((sum, each) => sum + each.settled, 0);
   const total = rejects.reduce((sum, each) => sum + each.rows, 0);
   const box = el("section", { class: "card", id: "quarantine" },
-    el("div", { class: "card-head" }, el("h2", null, "Quarantine by reason"), el("span", { class: "muted" }, total ? plural(total, "row") : "")));
-  if (!total) return box.append(el("p", { class: "nothing" }, "Nothing is in quarantine.")), box;
+    el("div", { class: "card-head" }, el("h2", null, "Quarantine by reason"), el("span", { class: "muted" }, total ? [`${plural(total, "row")} · `, airflowLink(`/dags/${encodeURIComponent(about.replay_dag)}`, "replay")] : "")));
+  const note = settled ? el("p", { class: "muted replayed" }, `${plural(settled, "row")} left quarantine by a replay.`) : null;
+  if (!total) return box.append(el("p", { class: "nothing" }, "Nothing is in quarantine."), note ?? ""), box;
   const most = Math.max(...rejects.map((each) => each.rows));
   const holder = el("div");
   const buttons = rejects.map((each) => {
@@ -77,6 +79,6 @@ export function quarantine(about) {
     });
     return button;
   });
-  box.append(el("div", { class: "reasons" }, buttons), holder);
+  box.append(el("div", { class: "reasons" }, buttons), note ?? "", holder);
   return box;
 }

@@ -69,7 +69,7 @@ function failureLine(about, failure) {
   const reasons = Object.entries(failure.reasons).sort((a, b) => b[1] - a[1]).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
   const what = { over_budget: "A batch was over its error budget", refused: "A batch was unlike the training data" }[failure.state] ?? "A run failed";
   return el("li", null, el("strong", null, what), reasons ? `: ${reasons}` : "", " · ", period(failure.start, failure.end), " · ",
-    failure.in_airflow ? airflowLink(runPath(about.dag, failure.run_id), "run") : el("span", { class: "muted" }, failure.run_id));
+    failure.dag ? airflowLink(runPath(failure.dag, failure.run_id), "run") : el("span", { class: "muted" }, failure.run_id));
 }
 
 function failuresOf(entry, failures) {
@@ -106,7 +106,7 @@ function charts(about, days, box) {
     const width = Math.max(320, box.clientWidth || 900);
     const end = days.findLastIndex((entry) => entry.state !== "future"), begin = days.findIndex((entry) => entry.state !== "early");
     const shown = days.slice(Math.max(0, begin), end + 1);
-    if (!shown.length) return box.replaceChildren(el("p", { class: "nothing" }, "Nothing was read in these days."));
+    if (!shown.some((entry) => entry.read)) return box.replaceChildren(el("p", { class: "nothing" }, "Nothing was read in these days."));
     box.replaceChildren(rowsChart(shown, width), el("h3", null, "Share of rejected rows"), rejectsChart(shown, about.budget.share, width));
   };
   new ResizeObserver(draw).observe(box);
@@ -155,7 +155,7 @@ function runsCard(about) {
 function receiptLine(about, receipt, chosen) {
   const { counts } = receipt, failed = receipt.state !== "committed";
   const reasons = Object.entries(receipt.reasons).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
-  const run = receipt.in_airflow ? airflowLink(runPath(about.dag, receipt.run_id), "run") : el("span", { class: "muted", title: receipt.run_id }, "command");
+  const run = receipt.dag ? airflowLink(runPath(receipt.dag, receipt.run_id), receipt.dag === about.dag ? "run" : "replay") : el("span", { class: "muted", title: receipt.run_id }, "command");
   return el("tr", { class: chosen === receipt.run_id ? "chosen" : null }, el("td", { class: "when" }, moment(receipt.finished_at)), el("td", { class: "when" }, period(...receipt.window)),
     el("td", null, el("span", { class: `pill ${failed ? "bad" : "good"}` }, receipt.state.replaceAll("_", " "))),
     ["objects"].map((name) => el("td", { class: "num" }, number(receipt[name]))),
