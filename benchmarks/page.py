@@ -7,6 +7,7 @@ adds, who the user is and which runs there were, is left out.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import sys
@@ -72,12 +73,12 @@ def fill(postgres: EmbeddedPostgres, mart: DataMart, folder: Path, records: int)
 
 
 def _payload(table: str, year: OperatedYear, records: int) -> str:
-    partition = table.removesuffix('"') + '_all"'
+    partition, apart = table.removesuffix('"') + '_all"', year.days * 86_400 / records
     return f"""
     CREATE TABLE {partition} PARTITION OF {table} DEFAULT;
     INSERT INTO {table} (scoring_id, scoring_timestamp, deployment_id, age, prediction, _record_id,
         _object_id, _position)
-    SELECT 'id-' || n, '{year.since.isoformat()}'::timestamptz + n * interval '{year.days} days' / {records},
+    SELECT 'id-' || n, '{year.since.isoformat()}'::timestamptz + n * interval '{apart} s',
         'd', n % 80, 'No', lpad(to_hex(n), 32, '0')::uuid, n / 200, n % 200
     FROM generate_series(1, {records}) n"""
 
@@ -122,6 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
     parser.add_argument("--records", type=int, default=RECORDS)
     arguments = parser.parse_args()
+    logging.disable(logging.INFO)
     with TemporaryDirectory() as folder, EmbeddedPostgres() as postgres:
         postgres.create_database(DATABASE)
         uri = postgres.url(DATABASE, "postgres")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# One real Airflow serves all of these files: they go to one process, the first.
-_AIRFLOW = "tests/acceptance/test_airflow"
+# One real Airflow serves most of these files, and two at a time are too many for two cores.
+_ACCEPTANCE = "tests/acceptance/"
 
 
 class _ByFile(LoadScopeScheduling):
-    """Tests of one file stay together, and so do the files that share an Airflow."""
+    """Tests of one file stay together, and so do all that start an Airflow: they go to the first process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _AIRFLOW if nodeid.startswith(_AIRFLOW) else nodeid.split("::", 1)[0]
+        return _ACCEPTANCE if nodeid.startswith(_ACCEPTANCE) else nodeid.split("::", 1)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

@@ -103,12 +103,18 @@ def test_every_subscription_gives_one_dag_without_network_or_heavy_imports(shipp
 def test_the_graph_is_plan_ingest_reconcile(shipped: dict[str, Any]) -> None:
     dag = shipped["dags"]["paylog__churn"]
     downstream = {t["__var"]["task_id"]: t["__var"].get("downstream_task_ids", []) for t in dag["tasks"]}
-    assert downstream == {"plan": ["ingest"], "ingest": ["reconcile"], "reconcile": []}
+    assert downstream == {
+        "plan": ["ingest"],
+        "ingest": ["reconcile"],
+        "reconcile": ["complete"],
+        "complete": [],
+    }
     assert task(dag, "ingest")["_is_mapped"]
     assert task(dag, "ingest")["pool"] == "paylog_load"
     assert task(dag, "ingest")["max_active_tis_per_dagrun"] == 2
     assert task(dag, "reconcile")["trigger_rule"] == "none_failed"
     assert task(dag, "reconcile")["outlets"][0]["__var"]["name"] == "paylog/churn"
+    assert task(dag, "complete")["outlets"][0]["__var"]["name"] == "paylog/churn/complete"
 
 
 def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconciled(
@@ -124,7 +130,8 @@ def test_a_subscription_that_names_a_service_is_delivered_before_it_is_reconcile
         "loaded": ["deliver", "reconcile"],
         "deliver": ["delivered", "reconcile"],
         "delivered": [],
-        "reconcile": [],
+        "reconcile": ["complete"],
+        "complete": [],
     }
     assert task(dag, "loaded")["trigger_rule"] == "none_failed"
     assert task(dag, "reconcile")["trigger_rule"] == "all_done_min_one_success"

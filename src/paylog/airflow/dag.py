@@ -18,7 +18,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 
 from paylog.airflow import metrics
 from paylog.airflow.alerts import deadline, failure_callback, run_callback, success_callback
-from paylog.airflow.completeness import announce, completeness_alias
+from paylog.airflow.completeness import complete_task, keep_move
 from paylog.airflow.description import (
     counts_label,
     dag_description,
@@ -95,13 +95,15 @@ def subscription_dag(subscription: Subscription) -> DAG:
         batches = _plan(subscription)
         loads = _ingest(subscription).expand(batch=batches)
         if subscription.deliver is None:
-            loads >> _reconcile(subscription, "none_failed")
+            reconciled = _reconcile(subscription, "none_failed")
+            loads >> reconciled
         else:
-            _deliver_and_reconcile(subscription, loads)
+            reconciled = _deliver_and_reconcile(subscription, loads)
+        reconciled >> complete_task(subscription)
     return dag
 
 
-def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> None:
+def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> Any:
     """What is loaded is reconciled even if it was not delivered; then the run fails, by its last task.
 
     No trigger rule tells which of two upstream tasks may fail, so ``loaded`` stands for all of ingest:
@@ -110,7 +112,9 @@ def _deliver_and_reconcile(subscription: Subscription, loads: Any) -> None:
     loaded = EmptyOperator(task_id="loaded", trigger_rule="none_failed")
     delivered = deliver_task(subscription)
     loads >> loaded >> delivered >> EmptyOperator(task_id="delivered")
-    [loaded, delivered] >> _reconcile(subscription, "all_done_min_one_success")
+    reconciled = _reconcile(subscription, "all_done_min_one_success")
+    [loaded, delivered] >> reconciled
+    return reconciled
 
 
 def _plan(subscription: Subscription) -> Any:
@@ -216,7 +220,7 @@ def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
         map_index_template="{{ label }}",
         multiple_outputs=False,
         trigger_rule=trigger_rule,
-        outlets=[asset, completeness_alias(subscription)],
+        outlets=[asset],
         **success_callback(subscription),
         doc_md="Checks the receipts against the store's own counts; moves the watermark.",
     )
@@ -232,7 +236,7 @@ def _reconcile(subscription: Subscription, trigger_rule: str) -> Any:
         metrics.run(receipt)
         document = receipt.as_dict()
         context["outlet_events"][asset].extra = document
-        announce(subscription, context, receipt)
+        keep_move(context, receipt)
         context["ti"].xcom_push("receipt", receipt_text(receipt))
         show_label(context, receipt_label(receipt))
         return document
