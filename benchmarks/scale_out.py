@@ -118,10 +118,10 @@ def document(found: dict[int, Measure], objects: int, facts: Sequence[str]) -> s
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_out", description=__doc__)
-    parser.add_argument("--objects", type=int, default=1_500)
-    parser.add_argument("--records", type=int, default=30, help="in each object")
+    parser.add_argument("--objects", type=int, default=3_600)
+    parser.add_argument("--records", type=int, default=20, help="in each object")
     parser.add_argument("--latency", type=float, default=LATENCY, help="seconds a request")
-    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=1)
     options = parser.parse_args()
     rows = options.objects * options.records
     log = PayloadLog(
