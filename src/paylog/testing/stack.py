@@ -91,7 +91,7 @@ class Stack:
         """Stop everything that was started."""
         self._exit.close()
 
-    def wait_ready(self, seconds: float = 180.0) -> AirflowApi:
+    def wait_ready(self, seconds: float = 240.0) -> AirflowApi:
         """Wait until Airflow is healthy, make its pool and connections, and give a logged-in client."""
         api = AirflowApi(self.airflow.url, "admin", self.airflow.users["admin"])
         self._exit.callback(api.close)
@@ -108,7 +108,7 @@ class Stack:
             api.put_connection({"connection_id": conn_id, **connection, "extra": extra})
         return api
 
-    def wait(self, done: Callable[[], bool], *, what: str, seconds: float = 120.0) -> None:
+    def wait(self, done: Callable[[], bool], *, what: str, seconds: float = 180.0) -> None:
         """Poll until ``done``. Raises ``StopError`` after ``seconds``, or when a component has ended."""
         wait_until(done, seconds=seconds, what=what, check=self.airflow.check)
 
