@@ -142,7 +142,13 @@ LANES = (
     ),
     Lane("Watson Machine Learning", "watson_machine_learning", WatsonMachineLearningLog),
     Lane("files, NDJSON", "files", FlatLog),
-    Lane("files, CSV", "files", FlatLog, {"format": FileFormat.CSV}),
+    Lane(
+        "files, CSV",
+        "files",
+        FlatLog,
+        {"format": FileFormat.CSV},
+        reason="no scanner: a third of the time pyarrow reads the cells as texts, a third casts them",
+    ),
     Lane("files, Parquet", "files", FlatLog, {"format": FileFormat.PARQUET}),
     Lane(
         "Databricks, Parquet",

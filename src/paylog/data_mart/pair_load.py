@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -187,8 +188,10 @@ class PairLoad:
     def _meet(self) -> None:
         self._count_repeated(self._pending.drop_repeated())
         self.settled += self._pending.take_partners()
-        for requests, responses in self._pending.pairs():
-            self._write(Pairs(from_stored(requests, self._kinds), from_stored(responses, self._kinds)))
+        # Closed here: a link that is cut meanwhile would be told on stderr, past the fault's translation.
+        with closing(self._pending.pairs()) as pairs:
+            for requests, responses in pairs:
+                self._write(Pairs(from_stored(requests, self._kinds), from_stored(responses, self._kinds)))
         left, stored = self._pending.store_the_rest()
         for object_id, count in left.items():
             counts = self._account(object_id).counts

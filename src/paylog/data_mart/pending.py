@@ -8,7 +8,7 @@ half of the earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -98,7 +98,7 @@ class Pending:
             self._subscription_id,
         )
 
-    def pairs(self) -> Iterator[tuple[list[Stored], list[Stored]]]:
+    def pairs(self) -> Generator[tuple[list[Stored], list[Stored]], None, None]:
         """Requests and responses of the pairs at hand, some thousands at a time."""
         fields = ", ".join(f"{side}.{name}" for side in ("h", "o") for name in _FIELDS)
         query = f"SELECT {fields} FROM {HALVES} h JOIN {HALVES} o ON {_MET} WHERE h.request"
