@@ -259,7 +259,8 @@ def content(blocks: Sequence[Block]) -> tuple[list[dict[str, Any]], list[dict[st
     rows = [row for block in blocks for row in block.records.to_pylist()]
     halves = [half for b in blocks for some in b.halves for half in as_table(some, 0, kinds).to_pylist()]
     for half in halves:
-        half["kind"] = kinds[half["kind"]]
+        # Whether the scanner has looked into the body already is no part of what it is.
+        half["kind"] = kinds[half["kind"]]._replace(checked=True)
     return (
         sorted(rows, key=lambda row: (row["_position"], row["scoring_id"])),
         sorted(halves, key=lambda half: int(half["position"])),
