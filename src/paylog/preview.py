@@ -42,6 +42,7 @@ class Preview:
             "already_loaded": planned.already_loaded,
             "too_young": planned.too_young,
             "late": planned.late,
+            "forgotten": planned.forgotten,
             "estimate": {
                 "records": self.forecast.records,
                 "seconds": round(self.forecast.seconds, 1),

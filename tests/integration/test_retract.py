@@ -11,7 +11,7 @@ import pytest
 
 from paylog import pipeline, replay, retract
 from paylog.connections import Connection, use_resolver
-from paylog.data_mart.deliveries import DeliveryState
+from paylog.data_mart.deliveries import DeliveryState, Settlement
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
@@ -120,8 +120,8 @@ def test_deliveries_say_how_many_of_their_rows_are_gone(folder: LogFolder) -> No
     with pipeline.open_data_mart(owner) as data_mart:
         ((receipt_id,),) = ask(f"SELECT DISTINCT receipt_id FROM {quoted(schema, 'paylog_object')}")
         for some in (mine[:middle], mine[middle:]):
-            number_of = data_mart.delivery.begin(owner.id, receipt_id, some[0], some[-1], len(some))
-            data_mart.delivery.settle(number_of, DeliveryState.CONFIRMED, confirmed=len(some))
+            (number_of,) = data_mart.delivery.begin(owner.id, receipt_id, [(some[0], some[-1], len(some))])
+            data_mart.delivery.settle(Settlement(number_of, DeliveryState.CONFIRMED, confirmed=len(some)))
     assert taken_back(owner, batch=receipt_id).extent.delivered == len(mine)
     found = ask(f"SELECT rows, retracted, state FROM {quoted(schema, 'paylog_delivery')} ORDER BY 1")
     parts = sorted((middle, len(mine) - middle))

@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 PERMITTED = re.compile(
     r"MIT|Apache|BSD|ISC|PSF|Python Software Foundation|CNRI|MPL|Mozilla|Unlicense|Zlib|LGPL|Lesser General"
 )
+# What an environment comes with.
+GIVEN = {"pip", "setuptools"}
 # Dual-licensed: used under the Artistic License. OpenLineage's parser is of Apache 2.0 and does not say so.
 EXCEPTIONS = {"text-unidecode", "openlineage-sql"}
 
@@ -32,8 +34,7 @@ def constraints() -> dict[str, Requirement]:
 
 def installed() -> dict[str, importlib.metadata.Distribution]:
     found = {canonicalize_name(d.metadata["Name"]): d for d in importlib.metadata.distributions()}
-    # The environment comes with pip.
-    return {name: found[name] for name in constraints() if name in found and name != "pip"}
+    return {name: found[name] for name in constraints() if name in found and name not in GIVEN}
 
 
 def test_every_dependency_is_pinned_to_one_version_from_an_index() -> None:
