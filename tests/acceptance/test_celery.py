@@ -71,6 +71,7 @@ def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> 
         for served in SERVED
         for run in backfill.api.get(f"/dags/paylog__{served.name}/dagRuns", run_type="backfill")["dag_runs"]
         for task in backfill.api.tasks(f"paylog__{served.name}", run["dag_run_id"])
+        if task["state"] == "success"  # what is skipped has no host
     }
     if isinstance(stack.network, Namespaces):
         assert hosts == set(stack.workers)
