@@ -12,7 +12,7 @@ import pytest
 from paylog import pipeline, replay, retract
 from paylog.connections import Connection
 from paylog.records import Receipt
-from paylog.subscription import Subscription
+from paylog.testing.decoded import with_missing_feature
 from paylog.testing.exactly_once.books import Books, assert_nothing_held, books
 from paylog.testing.exactly_once.runs import clean_run, run, run_until_done
 from paylog.testing.exactly_once.served_model import credit, credit_log, hours
@@ -31,15 +31,6 @@ def site(postgres: EmbeddedPostgres, empty_database: Connection, tmp_path: Path)
         yield made
 
 
-def broken(subscription: Subscription) -> Subscription:
-    """With a required feature that no record has: every sound record is rejected."""
-    document: dict[str, Any] = subscription.document()
-    stray = {"name": "NotInTheLogs", "type": "double", "required": True}
-    document["model_schema"]["fields"].insert(0, stray)
-    document["error_budget"] = {"share": None}
-    return Subscription.model_validate(document)
-
-
 def content(found: Books) -> tuple[Any, ...]:
     """Rows and open rejects, whichever entry brought them."""
     return found.without_origin().rows, sorted(found.quarantine, key=repr)
@@ -48,7 +39,7 @@ def content(found: Books) -> tuple[Any, ...]:
 def test_a_replay_that_is_killed_over_and_over(site: Site) -> None:
     owner = credit()
     site.folder.fill(credit_log(records=900, rows_per_record=2, objects_count=4, defects=_DEFECTS))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     pipeline.prepare(owner)
     before = books(owner)
     stages = [Stage.CLAIMED, Stage.COPYING, Stage.RECEIPT, Stage.COMMIT_SENT]
@@ -83,7 +74,7 @@ def test_replays_beside_each_other_and_beside_newer_versions(site: Site) -> None
     owner = credit(error_budget={"share": None})
     log = credit_log(records=900, rows_per_record=2, objects_count=4, defects=_DEFECTS)
     keys = site.folder.fill(log)
-    run(broken(owner))
+    run(with_missing_feature(owner))
     pipeline.prepare(owner)
     for key in keys[:2]:
         site.folder.write(key, site.folder.lines(key)[20:])
@@ -101,7 +92,7 @@ def test_replays_beside_each_other_and_beside_newer_versions(site: Site) -> None
 def test_a_retraction_beside_a_replay(site: Site) -> None:
     owner = credit(logs={"lookback": "0h"}, error_budget={"share": None})
     site.folder.fill(credit_log(records=900, objects_count=4, defects=_DEFECTS))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     pipeline.prepare(owner)
     worker = site.worker(owner, "replay", "", None, Replay)
     retract.retract(owner, retract.Selection(window=hours(0, 12)), actor="me", reason="test")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, use_resolver
 from paylog.errors import ErrorBudgetExceeded, ObjectChanged
 from paylog.records import CaptureObject, Counts
 from paylog.storage import Storage
@@ -19,9 +17,7 @@ from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import ask, books, receipt_ids
 from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
-    LOGS,
     LogFolder,
     churn,
     churn_log,
@@ -32,18 +28,6 @@ from paylog.testing.exactly_once.served_model import (
 from paylog.testing.scoring_logs import Defect
 
 _DEFECTS = {Defect.TYPE_MISMATCH: 4, Defect.MISSING_RESPONSE: 4, Defect.DUPLICATE: 4}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
 
 
 def assert_as_a_clean_run(subscription: Subscription) -> None:

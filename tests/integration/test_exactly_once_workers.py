@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, use_resolver
+from paylog.connections import Connection
 from paylog.records import Counts, Receipt
 from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import already_loaded, assert_nothing_held, books, receipt_ids
-from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
+from paylog.testing.exactly_once.runs import clean_run, load, plan, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
     DATA_MART,
     DAY,
@@ -34,16 +33,8 @@ _DEFECTS = {Defect.TYPE_MISMATCH: 6, Defect.NO_TIMESTAMP: 6, Defect.DUPLICATE: 6
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture
-def connections(empty_database: Connection, folder: LogFolder) -> Iterator[Connections]:
-    known = {DATA_MART: empty_database, LOGS: folder.connection}
-    use_resolver(known.__getitem__)
-    yield known
-    use_resolver(None)
+def connections(empty_database: Connection, folder: LogFolder) -> Connections:
+    return {DATA_MART: empty_database, LOGS: folder.connection}
 
 
 def at_once(
@@ -166,9 +157,7 @@ def test_a_task_cleared_and_run_again_changes_nothing(connections: Connections, 
     log = credit_log(records=1_200, objects_count=6, defects=_DEFECTS)
     size = max(len(folder.read(key)) for key in folder.fill(log))
     run_id, batches = plan(subscription, batch_bytes=2 * size)
-    for batch_id in batches:
-        pipeline.ingest_planned(subscription, run_id, batch_id)
-    receipt = pipeline.reconcile(subscription, run_id, DAY)
+    receipt = load(subscription, run_id, batches)
     before, kept = books(subscription), receipt_ids(subscription)
     for batch_id in reversed(batches):
         again = pipeline.ingest_planned(subscription, run_id, batch_id)

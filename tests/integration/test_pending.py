@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.data_mart.pair_load import PairLoad
 from paylog.errors import Reason, UnbalancedReceipt
 from paylog.layout import Window
@@ -24,8 +24,8 @@ from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.books import ask
 from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
 from paylog.testing.exactly_once.runs import ingest_with_retries, plan, run, run_until_done
-from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
-from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+from paylog.testing.exactly_once.served_model import DAY, LOGS, LogFolder, hours
+from paylog.testing.exactly_once.site import shared_data_mart
 
 CALLS = Calls(36)
 ALL = range(36)
@@ -35,11 +35,8 @@ _numbers = count(1)
 
 @pytest.fixture(scope="module", autouse=True)
 def _database() -> Iterator[None]:
-    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
-        _connections[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
-        use_resolver(_connections.__getitem__)
+    with shared_data_mart(_connections):
         yield
-        use_resolver(None)
 
 
 @pytest.fixture

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paylog import pipeline, replay
-from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
 from paylog.errors import Reason
 from paylog.record_replay import LeftOpen
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.decoded import with_missing_feature
 from paylog.testing.exactly_once.books import ask, books
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from paylog.testing.exactly_once.runs import clean_run, in_schema, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
-    LOGS,
     LogFolder,
     churn,
     churn_log,
@@ -34,27 +30,6 @@ from paylog.testing.scoring_logs import Defect
 
 _DEFECTS = {Defect.MALFORMED_JSON: 2, Defect.MISSING_RESPONSE: 2, Defect.ROW_COUNT_MISMATCH: 1}
 _numbers = count(1)
-_STRAY = {"name": "NotInTheLogs", "type": "double", "required": True}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
-
-
-def broken(subscription: Subscription) -> Subscription:
-    """With a required feature that no record has: every sound record is rejected."""
-    document: dict[str, Any] = subscription.document()
-    document["model_schema"]["fields"].insert(0, _STRAY)
-    document["error_budget"] = {"share": None}
-    return Subscription.model_validate(document)
 
 
 def replayed(subscription: Subscription, **chosen: Any) -> replay.ReplayReceipt:
@@ -72,7 +47,7 @@ def test_what_a_mended_schema_makes_of_rejects_is_a_clean_load(folder: LogFolder
     owner = credit() if model == "credit" else churn()
     log = credit_log if model == "credit" else churn_log
     folder.fill(log(records=150, rows_per_record=2, objects_count=4, defects=_DEFECTS))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     assert not books(owner).rows
 
     receipt = replayed(owner)
@@ -96,10 +71,10 @@ def test_pairs_are_replayed_with_both_halves(folder: LogFolder) -> None:
     calls, owner = Calls(24), collector(logs={"lookback": "0h"})
     folder.write(inputs(0), calls.of(INPUTS, *range(12)))
     folder.write(outputs(0), calls.of(OUTPUTS, *range(0, 24, 2)))
-    run(broken(owner), hours(0, 6))
+    run(with_missing_feature(owner), hours(0, 6))
     folder.write(inputs(12), calls.of(INPUTS, *range(12, 24)))
     folder.write(outputs(12), calls.of(OUTPUTS, *range(1, 24, 2)))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     assert not paired_books(owner).rows
 
     replayed(owner)
@@ -114,7 +89,7 @@ def test_pairs_whose_objects_are_gone_are_replayed_from_their_bytes(folder: LogF
     calls, owner = Calls(12), collector(logs={"lookback": "0h"})
     for side, key in ((INPUTS, inputs(0)), (OUTPUTS, outputs(0))):
         folder.write(key, calls.of(side, *range(12)))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     clean = clean_run(owner)
     for key in folder.keys:
         (folder.root / key).unlink()
@@ -146,7 +121,7 @@ def test_a_table_row_is_read_out_of_its_object_again(folder: LogFolder) -> None:
     header = "scoring_id,scoring_timestamp,height,age,prediction"
     folder.write("2024/03/04/00/a.csv", "\n".join((header, *rows, "")).encode())
     folder.write("2024/03/04/01/gone.csv", "\n".join((header, *rows[:2], "")).replace("id-", "x-").encode())
-    run(broken(owner))
+    run(with_missing_feature(owner))
     clean = clean_run(owner)
     (folder.root / "2024/03/04/01/gone.csv").unlink()
 
@@ -161,7 +136,7 @@ def test_a_table_row_is_read_out_of_its_object_again(folder: LogFolder) -> None:
 def test_a_record_that_is_rejected_again_keeps_its_first_reason(folder: LogFolder) -> None:
     owner = credit()
     folder.fill(credit_log(records=40, objects_count=2, defects={Defect.TYPE_MISMATCH: 3}))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     replayed(owner)
     quarantine = quoted(owner.data_mart.schema_name, "paylog_quarantine")
     columns = "first_reason, reason, replays, count(*)"
@@ -176,7 +151,7 @@ def test_a_record_that_is_rejected_again_keeps_its_first_reason(folder: LogFolde
 def test_only_the_chosen_reason_and_window(folder: LogFolder) -> None:
     owner = credit()
     folder.fill(credit_log(records=96, objects_count=4, defects=_DEFECTS))
-    run(broken(owner))
+    run(with_missing_feature(owner))
     assert replayed(owner, reason=Reason.TYPE_MISMATCH).replayed == 0
     first = replayed(owner, reason=Reason.MISSING_FEATURE, window=hours(0, 12)).receipt.counts
     second = replayed(owner, reason=Reason.MISSING_FEATURE, window=DAY).receipt.counts

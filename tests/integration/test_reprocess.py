@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, use_resolver
 from paylog.data_mart.session import quoted
 from paylog.reprocess import Order, Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.books import already_loaded, ask, books
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
-from paylog.testing.exactly_once.runs import clean_run, plan, run, run_until_done
+from paylog.testing.exactly_once.runs import clean_run, load, plan, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
-    LOGS,
     LogFolder,
     credit,
     credit_log,
@@ -30,24 +24,10 @@ from paylog.testing.scoring_logs import Defect
 _DEFECTS = {Defect.TYPE_MISMATCH: 2, Defect.MALFORMED_JSON: 1, Defect.DUPLICATE: 4}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
-
-
 def again(subscription: Subscription, mode: Reprocess, run_id: str = "") -> tuple[str, list[str]]:
     """Load a window again, to the end: the run's id and its batches."""
     run_id, batches = plan(subscription, run_id=run_id, reprocess=mode, batch_bytes=1)
-    for batch_id in batches:
-        pipeline.ingest_planned(subscription, run_id, batch_id)
-    pipeline.reconcile(subscription, run_id, DAY)
+    load(subscription, run_id, batches)
     return run_id, batches
 
 
@@ -150,8 +130,6 @@ def test_pairs_of_two_objects(folder: LogFolder, batch_bytes: int | None) -> Non
     before = paired_books(subscription)
     for _ in range(2):
         run_id, batches = plan(subscription, reprocess=Reprocess.EVERYTHING, batch_bytes=batch_bytes)
-        for batch_id in batches:
-            pipeline.ingest_planned(subscription, run_id, batch_id)
-        pipeline.reconcile(subscription, run_id, DAY)
+        load(subscription, run_id, batches)
         run_until_done(subscription)
         assert paired_books(subscription) == before

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paylog import pipeline, replay, retract
-from paylog.connections import Connection, use_resolver
 from paylog.data_mart.deliveries import DeliveryState, Settlement
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.decoded import with_missing_feature
 from paylog.testing.exactly_once.books import ask, books
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from paylog.testing.exactly_once.runs import clean_run, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
-    LOGS,
     LogFolder,
     credit,
     credit_log,
@@ -31,18 +27,6 @@ from paylog.testing.exactly_once.served_model import (
 from paylog.testing.scoring_logs import Defect
 
 _DEFECTS = {Defect.TYPE_MISMATCH: 3, Defect.MALFORMED_JSON: 2}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> LogFolder:
-    return LogFolder(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _connections(empty_database: Connection, folder: LogFolder) -> Iterator[None]:
-    use_resolver({DATA_MART: empty_database, LOGS: folder.connection}.__getitem__)
-    yield
-    use_resolver(None)
 
 
 def taken_back(subscription: Subscription, **chosen: Any) -> retract.Retracted:
@@ -165,7 +149,7 @@ def test_a_replay_is_taken_back_and_its_records_are_open_again(folder: LogFolder
     calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
     folder.write(inputs(0), calls.of(INPUTS, *range(12)))
     folder.write(outputs(0), calls.of(OUTPUTS, *range(10)))
-    run(narrow(owner))
+    run(with_missing_feature(owner))
     before = paired_books(owner)
     pipeline.prepare(owner)
     replay.replay(owner, "replayed")
@@ -199,14 +183,6 @@ def test_the_last_part_of_a_growing_object(folder: LogFolder) -> None:
     assert books(owner).without_origin().rows == before.without_origin().rows
     assert run(owner).counts.loaded == 3
     assert books(owner).without_origin().rows == whole.without_origin().rows
-
-
-def narrow(subscription: Subscription) -> Subscription:
-    """With a required feature that no record has: every sound record is rejected."""
-    document: dict[str, Any] = subscription.document()
-    stray = {"name": "NotInTheLogs", "type": "double", "required": True}
-    document["model_schema"]["fields"].insert(0, stray)
-    return Subscription.model_validate(document)
 
 
 def growing() -> Subscription:

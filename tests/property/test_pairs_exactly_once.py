@@ -13,15 +13,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.data_mart import load, pair_load
 from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.collector import Calls, PairedBooks, collector, inputs, outputs, paired_books
+from paylog.testing.exactly_once.runs import load as load_batches
 from paylog.testing.exactly_once.runs import plan, run, run_until_done
-from paylog.testing.exactly_once.served_model import DATA_MART, DAY, LOGS, LogFolder, hours
-from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+from paylog.testing.exactly_once.served_model import DAY, LOGS, LogFolder, hours
+from paylog.testing.exactly_once.site import shared_data_mart
 
 _CALLS = 24
 _numbers = count(1)
@@ -38,11 +39,8 @@ OBJECTS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _database() -> Iterator[None]:
-    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
-        _connections[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
-        use_resolver(_connections.__getitem__)
+    with shared_data_mart(_connections):
         yield
-        use_resolver(None)
 
 
 @dataclass
@@ -105,9 +103,7 @@ class World:
     def load_again(self, batch_bytes: int | None) -> None:
         """Everything takes the place of what it loaded."""
         run_id, batches = plan(self.subscription, batch_bytes=batch_bytes, reprocess=Reprocess.EVERYTHING)
-        for batch_id in batches:
-            pipeline.ingest_planned(self.subscription, run_id, batch_id)
-        pipeline.reconcile(self.subscription, run_id, DAY)
+        load_batches(self.subscription, run_id, batches)
 
     def plan(self) -> None:
         self.planned.append(plan(self.subscription, batch_bytes=1))
@@ -116,9 +112,7 @@ class World:
         """Load the oldest plan, and its first batch twice."""
         if self.planned:
             run_id, batches = self.planned.pop(0)
-            for batch_id in batches + batches[:1]:
-                pipeline.ingest_planned(self.subscription, run_id, batch_id)
-            pipeline.reconcile(self.subscription, run_id, DAY)
+            load_batches(self.subscription, run_id, batches + batches[:1])
 
     def clean(self) -> PairedBooks:
         """The books of one undisturbed run over the objects as they are now."""

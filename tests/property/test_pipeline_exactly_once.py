@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from isal import igzip
 
 from paylog import pipeline
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.data_mart import load
 from paylog.errors import ErrorBudgetExceeded
 from paylog.reprocess import Reprocess
 from paylog.subscription import Subscription
 from paylog.testing.exactly_once.books import Books, books
+from paylog.testing.exactly_once.runs import load as load_batches
 from paylog.testing.exactly_once.runs import plan, run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
     LOGS,
     LogFolder,
@@ -34,7 +34,7 @@ from paylog.testing.exactly_once.served_model import (
     credit_log,
     hours,
 )
-from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+from paylog.testing.exactly_once.site import shared_data_mart
 from paylog.testing.scoring_logs import Defect, ScoringLog
 
 _DEFECTS = dict.fromkeys([d for d in Defect if d is not Defect.DUPLICATE], 1)
@@ -45,11 +45,8 @@ _connections: dict[str, Connection] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def _database() -> Iterator[None]:
-    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
-        _connections[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
-        use_resolver(_connections.__getitem__)
+    with shared_data_mart(_connections):
         yield
-        use_resolver(None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,9 +140,7 @@ class World:
     def reprocess(self, mode: Reprocess, size: int | None = None) -> None:
         """Load the day again, what has rejects or everything."""
         run_id, batches = plan(self.subscription, batch_bytes=size, reprocess=mode)
-        for batch_id in batches:
-            pipeline.ingest_planned(self.subscription, run_id, batch_id)
-        pipeline.reconcile(self.subscription, run_id, DAY)
+        load_batches(self.subscription, run_id, batches)
 
     def plan_everything(self) -> None:
         """As ``plan``, to load everything again."""
@@ -155,9 +150,7 @@ class World:
         """Load the oldest plan, and its first batch twice."""
         if self.planned:
             run_id, batches = self.planned.pop(0)
-            for batch_id in batches + batches[:1]:
-                pipeline.ingest_planned(self.subscription, run_id, batch_id)
-            pipeline.reconcile(self.subscription, run_id, DAY)
+            load_batches(self.subscription, run_id, batches + batches[:1])
 
     def clean(self) -> Books:
         """The books of one undisturbed run over the objects as they are now."""

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
 
 from paylog import pipeline, replay, retract
-from paylog.connections import Connection, parse, use_resolver
+from paylog.connections import Connection
 from paylog.errors import ConfigurationError
 from paylog.layout import Window
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
+from paylog.testing.decoded import with_missing_feature
 from paylog.testing.exactly_once.books import books
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs, paired_books
 from paylog.testing.exactly_once.runs import run, run_until_done
 from paylog.testing.exactly_once.served_model import (
-    DATA_MART,
     DAY,
     LOGS,
     LogFolder,
@@ -32,7 +32,7 @@ from paylog.testing.exactly_once.served_model import (
     credit_log,
     hours,
 )
-from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
+from paylog.testing.exactly_once.site import shared_data_mart
 from paylog.testing.scoring_logs import Defect
 
 _RECORDS = 18
@@ -45,11 +45,8 @@ CALLS = Calls(_RECORDS)
 
 @pytest.fixture(scope="module", autouse=True)
 def _database() -> Iterator[None]:
-    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
-        _connections[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
-        use_resolver(_connections.__getitem__)
+    with shared_data_mart(_connections):
         yield
-        use_resolver(None)
 
 
 @dataclass
@@ -75,11 +72,8 @@ class World:
 
     @property
     def broken(self) -> Subscription:
-        """With a required feature that no record has: every sound record is rejected."""
-        document: dict[str, Any] = self.subscription.document()
-        stray = {"name": "NotInTheLogs", "type": "double", "required": True}
-        document["model_schema"]["fields"].insert(0, stray)
-        return Subscription.model_validate(document)
+        """Every sound record is rejected."""
+        return with_missing_feature(self.subscription)
 
     def write(self, name: str, records: Sequence[int]) -> None:
         """Objects a to d, of hours 0, 6, 12 and 18; of pairs, b and d hold responses."""

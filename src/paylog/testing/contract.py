@@ -28,6 +28,7 @@ from paylog.testing.decoded import declare as declare
 from paylog.testing.decoded import decoding as decoding
 from paylog.testing.decoded import outcome as outcome
 from paylog.testing.decoded import together as together
+from paylog.testing.decoded import with_missing_feature as with_missing_feature
 from paylog.testing.hostile import HOSTILE, broken, endless_line, is_lines, mutations
 
 ENDLESS = 50 << 20
@@ -232,14 +233,6 @@ def grown(decoder: Decoder, item: CaptureObject, data: bytes, cut: int) -> list[
             rows += block.records.to_pylist()
         extent = growing.extent
     return sorted(rows, key=lambda row: (row["_position"], row["scoring_id"]))
-
-
-def with_missing_feature(subscription: Subscription) -> Subscription:
-    """The subscription, with a feature that no record has: none can be loaded."""
-    document: dict[str, Any] = subscription.document()
-    stray = {"name": "not in the logs", "type": "double", "required": True}
-    document["model_schema"]["fields"].insert(0, stray)
-    return Subscription.model_validate(document)
 
 
 def quarantined(blocks: Iterable[Block]) -> dict[int, bytes]:

@@ -109,6 +109,15 @@ def declare(
     )
 
 
+def with_missing_feature(subscription: Subscription) -> Subscription:
+    """The subscription, with a required feature that no record has: every sound record is rejected."""
+    document: dict[str, Any] = subscription.document()
+    stray = {"name": "not in the logs", "type": "double", "required": True}
+    document["model_schema"]["fields"].insert(0, stray)
+    document["error_budget"] = {"share": None}
+    return Subscription.model_validate(document)
+
+
 def capture_object(data: bytes, key: str = "logs/part-0.json", version: str = "v1") -> CaptureObject:
     return CaptureObject(f"cos://bucket/{key}", key, version, len(data), LAST_MODIFIED)
 

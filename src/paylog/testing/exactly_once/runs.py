@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 from paylog import pipeline
@@ -36,6 +37,11 @@ def run(
 ) -> RunReceipt:
     """One whole run."""
     run_id, batches = plan(subscription, window, run_id=run_id, batch_bytes=batch_bytes)
+    return load(subscription, run_id, batches, window)
+
+
+def load(subscription: Subscription, run_id: str, batches: Sequence[str], window: Window = DAY) -> RunReceipt:
+    """Load these batches of a plan and reconcile."""
     for batch_id in batches:
         pipeline.ingest_planned(subscription, run_id, batch_id)
     return pipeline.reconcile(subscription, run_id, window)

@@ -13,7 +13,7 @@ from paylog.subscription import Subscription
 from paylog.testing.exactly_once.served_model import DATA_MART, LogFolder
 from paylog.testing.exactly_once.wire import Point, Wire
 from paylog.testing.exactly_once.worker import Task, Worker
-from paylog.testing.postgres import EmbeddedPostgres
+from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 from paylog.testing.tcp_proxy import TcpProxy
 
 
@@ -65,3 +65,13 @@ def wire_of(site: Site) -> Wire:
     """What the proxy has seen of the last worker."""
     assert isinstance(site.proxy.watch, Wire)
     return site.proxy.watch
+
+
+@contextmanager
+def shared_data_mart(known: dict[str, Connection]) -> Iterator[None]:
+    """A server of their own for the tests of a module, who put their logs into ``known`` themselves."""
+    with EmbeddedPostgres(settings=FAST_UNSAFE) as server:
+        known[DATA_MART] = parse(DATA_MART, server.url(scheme="postgres"))
+        use_resolver(known.__getitem__)
+        yield
+        use_resolver(None)
