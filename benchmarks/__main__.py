@@ -47,7 +47,7 @@ def main() -> int:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with running(arguments.folder / "postgres") as server:
         lanes = race(server, settings)
-        judged, facts = verdicts(lanes), report.machine(server)
+        judged, facts = verdicts(lanes), report.machine(server, "duckdb", "dlt")
     report.show(console, lanes, judged)
     if not full:
         console.print("Start-up counts more in a small run: the targets are for 1,000,000 records.")

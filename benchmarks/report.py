@@ -47,13 +47,13 @@ _NOTES = f"""
 """
 
 
-def machine(server: Server) -> list[str]:
-    """What this ran on, one fact a line."""
+def machine(server: Server, *rivals: str) -> list[str]:
+    """What this ran on, one fact a line. ``rivals``: packages that ran beside paylog."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "psycopg", "duckdb", "dlt"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "psycopg", *rivals))
     return [
         f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB memory, kernel {platform.release()}",
-        f"PostgreSQL {server.value('SHOW server_version')}, Python {platform.python_version()}, {packages}",
+        f"PostgreSQL {server.value('SHOW server_version')}, Python {platform.python_version()}, {versions}",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load average at the end {os.getloadavg()[0]:.1f}",
     ]
 
