@@ -17,8 +17,8 @@ from paylog.native.scratch import Scratch
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
-# Bytes encoded at a time: they stay in the processor's cache, and psycopg sends as many at once.
-PIECE_BYTES = 128 * 1024
+# Bytes encoded, and sent, at a time: they stay in the processor's cache.
+PIECE_BYTES = 256 * 1024
 _STRING, _INT64, _FLOAT64, _TIMESTAMP, _BOOL, _FIXED, _VECTOR, _ALL_NULL = range(8)
 
 
@@ -37,7 +37,9 @@ class _Column(ctypes.Structure):
 def encode(batch: pa.RecordBatch, scratch: Scratch | None = None) -> Iterator[memoryview]:
     """Rows of ``batch`` in column order, without header and trailer, whole rows in each piece.
 
-    :param scratch: bytes that every piece is written to, so that one is only good until the next.
+    A piece is only good until the next one.
+
+    :param scratch: what the pieces are written to, kept from batch to batch.
     """
     native = library()
     if native is None:
@@ -45,16 +47,14 @@ def encode(batch: pa.RecordBatch, scratch: Scratch | None = None) -> Iterator[me
         return
     kinds = [_kind(column) for column in batch.columns]
     columns = (_Column * len(kinds))(*map(_column, batch.columns, kinds))
-    count, first, end, room = ctypes.c_int32(len(kinds)), ctypes.c_int64(0), batch.num_rows, PIECE_BYTES
-    while first.value < end:
-        out = (scratch or Scratch(np.uint8)).of(room)
-        size = native.paylog_copy_rows(
-            columns, count, ctypes.byref(first), ctypes.c_int64(end), address(out), ctypes.c_int64(room)
-        )
-        if size:
-            yield memoryview(out)[:size]  # type: ignore[arg-type]
-        else:
-            room *= 2
+    count, first, end = ctypes.c_int32(len(kinds)), ctypes.c_int64(0), ctypes.c_int64(batch.num_rows)
+    scratch, room = scratch or Scratch(np.uint8), PIECE_BYTES
+    while first.value < batch.num_rows:
+        out = scratch.of(room)
+        start, size = address(out), ctypes.c_int64(room)
+        while written := native.paylog_copy_rows(columns, count, ctypes.byref(first), end, start, size):
+            yield memoryview(out)[:written]  # type: ignore[arg-type]
+        room *= 2
 
 
 def _column(column: pa.Array, kind: int) -> _Column:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from psycopg.errors import UniqueViolation
 
 from paylog.data_mart import binary_copy
+from paylog.data_mart.copy_stream import CopyStream
 from paylog.data_mart.flush import identities, in_time_order, months, without_repeats
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.recent_ids import RecentIds
@@ -120,7 +121,7 @@ class PayloadWriter:
         statement = f"COPY {target} ({self._columns}) FROM STDIN (FORMAT BINARY)"
         expected = sum(batch.num_rows for batch in batches)
         with self._link.cursor() as cursor:
-            with cursor.copy(statement.encode()) as copy:
+            with cursor.copy(statement.encode(), writer=CopyStream(cursor)) as copy:
                 copy.write(binary_copy.HEADER)
                 for batch in batches:
                     for rows in binary_copy.encode(batch, self._scratch):
