@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-SLOTS = 1 << 20
+SLOTS = 1 << 17
 
 
 class RecentIds:
-    """A table of 8 MB, in which an id may take another's place: what it says is a suspicion only.
+    """A table of 1 MB, which the processor's cache holds. An id may take another's place in it: what it says
+    is a suspicion only.
 
     Rows that it suspects go through staging, where PostgreSQL decides; those that it missed are refused by
     the primary key.

@@ -19,6 +19,7 @@ BLOCK_BYTES = 8 << 20
 KEPT_OF_OVERLONG = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
+_NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 _BOUNDARY = re.compile(rb"\}\s*,\s*\{")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -128,12 +129,12 @@ class _Source:
 
     def peek_past_spaces(self) -> None:
         """Read on until the buffer holds more than white space."""
-        while not self.ended and not self.buffer.strip(_SPACE):
+        while not self.ended and not _NOT_SPACE.search(self.buffer):
             self.fill(len(self.buffer) + 1)
 
     def skip_spaces(self) -> None:
         """Drop white space, until the buffer holds something else or the stream ends."""
-        while not self.ended and not self.buffer.strip(_SPACE):
+        while not self.ended and not _NOT_SPACE.search(self.buffer):
             self.buffer.clear()
             self.fill(1)
 
@@ -197,7 +198,7 @@ def _rest(data: bytes, position: int, limit: int, *, truncated: bool) -> Iterato
     if truncated:
         cut = data.rfind(b"\n") + 1
         data, tail = data[:cut], data[cut:]
-    if data.strip(_SPACE):
+    if _NOT_SPACE.search(data):
         yield from _guarded(RecordBlock(data, position), limit)
     if truncated:
         yield Reject(position + data.count(b"\n"), Reason.TRUNCATED_OBJECT, tail[:limit])

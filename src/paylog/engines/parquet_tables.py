@@ -11,16 +11,18 @@ import json
 from collections.abc import Iterator
 from datetime import date, time
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from paylog.engines.documents import KEPT_OF_OVERLONG
 from paylog.engines.tables import TableBlock
 from paylog.errors import Reason, TruncatedStream
 from paylog.records import Reject
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 MAGIC = b"PAR1"
 BATCH_BYTES = 4 << 20
@@ -46,6 +48,8 @@ def parquet_blocks(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[T
 
 
 def _blocks(path: str, head: bytes, limit: int) -> Iterator[TableBlock | Reject]:
+    import pyarrow.parquet as pq
+
     position, rows = 0, 1
     try:
         with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
