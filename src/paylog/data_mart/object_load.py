@@ -26,6 +26,13 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 # Timestamps beyond these come from a wrong unit; each month of them would make a partition.
 EARLIEST = int(np.datetime64("1970-01-01", "us").astype(int))
 LATEST = int(np.datetime64("2200-01-01", "us").astype(int))
+# What Arrow keeps of a column besides its values, and Python of a reject besides its bytes: of small
+# objects, and of short garbage, that is most of it.
+_COLUMN_BYTES, _REJECT_BYTES = 1024, 512
+
+
+def _size(reject: Reject) -> int:
+    return len(reject.raw) + _REJECT_BYTES
 
 
 def _closed(target: ObjectLoad) -> None:
@@ -99,7 +106,7 @@ class ObjectLoad:
     def take_rejects(self) -> list[Reject]:
         """Empty the buffer of rejects."""
         taken, self._rejects = self._rejects, []
-        self.buffered_bytes -= sum(len(reject.raw) for reject in taken)
+        self.buffered_bytes -= sum(map(_size, taken))
         return taken
 
     def take_halves(self) -> list[Halves]:
@@ -134,7 +141,7 @@ class ObjectLoad:
         field = self._schema.field(self._id_column)
         self._records.append(records.set_column(self._id_column, field, ids))
         self.buffered_rows += records.num_rows
-        self.buffered_bytes += records.get_total_buffer_size()
+        self.buffered_bytes += records.get_total_buffer_size() + _COLUMN_BYTES * records.num_columns
 
     def widen_range(self, first: int, last: int) -> tuple[datetime, datetime]:
         """Note that rows of these times (µs since 1970) came out of the object; returns the times."""
@@ -153,7 +160,7 @@ class ObjectLoad:
 
     def _add_reject(self, reject: Reject) -> None:
         self._rejects.append(reject)
-        self.buffered_bytes += len(reject.raw)
+        self.buffered_bytes += _size(reject)
         self.count_reject(reject)
 
     def count_reject(self, reject: Reject) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,8 @@ class Rule:
 
 
 _NO_RULE = Rule()
+_Piece: TypeAlias = Callable[[int, int], pa.Buffer]
+"""Bytes of a batch's memory, from where and how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,16 @@ class Columns:
     def __init__(self, nodes: Sequence[Node], rules: Mapping[str, Rule] | None) -> None:
         self._places = [_place(node, rules) for node in nodes]
         self._widths = [_FIRST_WIDTH] * len(nodes)
-        self._starts: dict[int, pa.Array] = {}
+        self._starts: dict[int, pa.Buffer] = {}
+        self._memory: npt.NDArray[np.uint8] | None = None
         self.slots = (Slot * len(nodes))()
         self.size = self._lay_out()
 
     def memory(self) -> npt.NDArray[np.uint8]:
-        """Room for one batch, which its arrays will share."""
-        return np.empty(self.size, np.uint8)
+        """Room for one batch, which its arrays will share if they fill it."""
+        if self._memory is None or len(self._memory) != self.size:
+            self._memory = np.empty(self.size, np.uint8)
+        return self._memory
 
     def widen(self, slot: int) -> None:
         """Make room for twice the text in a slot."""
@@ -105,31 +111,37 @@ class Columns:
         self.size = self._lay_out()
 
     def arrays(self, memory: npt.NDArray[np.uint8], rows: int) -> dict[str, pa.Array]:
-        """What was scanned into ``memory``, by slot, or vector, name."""
-        whole = pa.py_buffer(memory)
+        """What was scanned into ``memory``, by slot, or vector, name.
+
+        A few rows are copied: else the batch of a small object would hold the memory of a large one.
+        """
+        if 2 * rows < BATCH_ROWS:
+            piece = _copied(memory)
+        else:
+            piece, self._memory = pa.py_buffer(memory).slice, None
         found: dict[str, pa.Array] = {}
         for place, slot in zip(self._places, self.slots, strict=True):
             if place.name not in found:  # of a vector one array
-                found[place.name] = self._array(whole, place.cell, slot, rows)
+                found[place.name] = self._array(piece, place.cell, slot, rows)
         return found
 
-    def _array(self, whole: pa.Buffer, cell: Cell, slot: Slot, rows: int) -> pa.Array:
-        valid = whole.slice(slot.valid, (rows + 7) // 8) if slot.nulls else None
+    def _array(self, piece: _Piece, cell: Cell, slot: Slot, rows: int) -> pa.Array:
+        valid = piece(slot.valid, (rows + 7) // 8) if slot.nulls else None
         if cell in _TEXTS:
-            offsets = whole.slice(slot.values, 4 * (rows + 1))
-            texts = whole.slice(slot.text, slot.used)
+            offsets, texts = piece(slot.values, 4 * (rows + 1)), piece(slot.text, slot.used)
             return pa.StringArray.from_buffers(rows, offsets, texts, valid, slot.nulls)
         count = rows * max(1, slot.elements)
-        numbers = whole.slice(slot.values, 8 * count)
+        numbers = piece(slot.values, 8 * count)
         if not slot.elements:
             return pa.Array.from_buffers(TYPES[cell], rows, [valid, numbers], slot.nulls)
         values = pa.Array.from_buffers(pa.float64(), count, [None, numbers], 0)
-        return pa.ListArray.from_arrays(self._vector_starts(slot.elements).slice(0, rows + 1), values)
+        starts = [None, self._vector_starts(slot.elements).slice(0, 4 * (rows + 1))]
+        return pa.ListArray.from_arrays(pa.Array.from_buffers(pa.int32(), rows + 1, starts), values)
 
-    def _vector_starts(self, elements: int) -> pa.Array:
+    def _vector_starts(self, elements: int) -> pa.Buffer:
         if elements not in self._starts:
-            offsets = np.arange(0, elements * BATCH_ROWS + 1, elements).astype(np.int32)
-            self._starts[elements] = pa.array(offsets)
+            offsets = np.arange(0, elements * BATCH_ROWS + 1, elements)
+            self._starts[elements] = pa.py_buffer(offsets.astype(np.int32))
         return self._starts[elements]
 
     def _lay_out(self) -> int:
@@ -156,6 +168,10 @@ class Columns:
                     vectors[place.name] = space(8 * BATCH_ROWS * slot.elements)
                 slot.values = vectors[place.name]
         return at
+
+
+def _copied(memory: npt.NDArray[np.uint8]) -> _Piece:
+    return lambda start, size: pa.py_buffer(memory[start : start + size].tobytes())
 
 
 def _place(node: Node, rules: Mapping[str, Rule] | None) -> _Place:
