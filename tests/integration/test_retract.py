@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from paylog import pipeline, replay, retract
 from paylog.data_mart.deliveries import DeliveryState, Settlement
+from paylog.data_mart.maintenance import Cutoffs
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
@@ -143,6 +145,19 @@ def test_the_other_halves_wait_again(folder: LogFolder, side: int) -> None:
         assert paired_books(owner) == alone
     run_until_done(owner)
     assert paired_books(owner) == whole == paired_books(clean_run(owner))
+
+
+def test_halves_that_were_taken_back_are_accounted_for_when_the_receipts_go(folder: LogFolder) -> None:
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    run(owner)
+    taken_back(owner, window=DAY)
+    with pipeline.open_data_mart(owner) as data_mart:
+        assert data_mart.pending(owner.id).halves == 0
+        later = Cutoffs(ledger=datetime.now(UTC) + timedelta(days=1))
+        cleared = data_mart.maintenance.clear(owner.id, later, DAY.start)
+        assert (cleared.objects, cleared.receipts) == (1, 2)
+        assert data_mart.pending(owner.id).halves == 0
 
 
 def test_a_replay_is_taken_back_and_its_records_are_open_again(folder: LogFolder) -> None:
