@@ -288,3 +288,12 @@ def test_rows_that_are_not_delivered_yet_keep_their_month(data_mart: DataMart, d
     assert (done.removed, done.retained_from) == ((), datetime(2024, 1, 1, tzinfo=UTC))
     assert "rows from 2024-01-10 on are not delivered yet" in done.as_text()
     assert len(stored(database)) == 8
+
+
+def test_rows_that_were_replaced_before_their_delivery_keep_no_month(data_mart: DataMart) -> None:
+    document = kept().document() | {"deliver": {"connection": "service", "data_set": "d"}}
+    owner = Subscription.model_validate(document)
+    two_months(data_mart, owner)
+    load(data_mart, owner, {written("old", OLD, "v2"): [block(owner, range(5), start=YOUNG)]}, "run-3")
+    done = maintain(owner, apply=True, now=NOW)
+    assert (done.removed, done.left) == (("Payload_credit_2024_01",), None)

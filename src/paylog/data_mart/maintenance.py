@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, func, select, text
 
 from paylog.data_mart import clearing, deliveries, partitions, retention
-from paylog.data_mart.control_tables import batches, objects, pending, quarantine, receipts
+from paylog.data_mart.control_tables import GONE, batches, objects, pending, quarantine, receipts
 from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.partitions import Partition
 from paylog.data_mart.payload_table import payload_table_name
@@ -74,8 +74,11 @@ class Maintenance:
         """Scoring time of the first row that is not delivered yet, None when all are."""
         with self._sessions.transaction(f"look for undelivered rows of {subscription_id!r}") as connection:
             waiting = [u.receipt_id for u in deliveries.undelivered(connection, subscription_id, None)]
-            query = select(func.min(objects.c.min_scoring_timestamp))
-            return connection.execute(query.where(objects.c.receipt_id.in_(waiting))).scalar()
+            query = select(func.min(objects.c.min_scoring_timestamp)).where(
+                objects.c.receipt_id == any_(cast(waiting, ARRAY(BigInteger))),
+                objects.c.state.not_in(GONE),
+            )
+            return connection.execute(query).scalar()
 
     def overdue_halves(self, subscription_id: str, before: datetime) -> int:
         """Halves of pairs that have waited since before a moment."""
