@@ -104,7 +104,11 @@ def plan(
                 )
             # After the ledger: whoever removes entries has moved the mark before.
             forgotten = data_mart.maintenance.marks(subscription.id).forgotten_before
-    known = [item for item in found if item.uri in loaded or not _before(item.last_modified, forgotten)]
+    known = [
+        item
+        for item in found
+        if item.uri in loaded or item.uri in stale or not _before(item.last_modified, forgotten)
+    ]
     planned = make_plan(
         subscription,
         window,

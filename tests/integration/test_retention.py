@@ -268,6 +268,25 @@ def test_objects_that_the_ledger_has_forgotten_are_not_read(
     assert query(empty_database, 'SELECT count(*) FROM payload."Payload_credit-risk"') == [(0,)]
 
 
+def test_an_object_that_the_ledger_calls_stale_is_not_forgotten(
+    tmp_path: Path, empty_database: Connection
+) -> None:
+    use_resolver(None)
+    site = Site(tmp_path, empty_database)
+    assert site.environment
+    site.subscribe(error_budget={"share": None})
+    site.write(log(records=60, objects=3, defects={}))
+    assert site.json("run", "credit-risk", *WINDOW)["read"] == 60
+    for statement in (
+        "UPDATE payload.paylog_object SET state = 'stale' WHERE object_id = 1",
+        "INSERT INTO payload.paylog_retention (subscription_id, forgotten_before) "
+        "VALUES ('credit-risk', now() + interval '1 day')",
+    ):
+        query(empty_database, statement)
+    planned = site.json("plan", "credit-risk", *WINDOW)
+    assert (planned["objects"], planned["again"], planned["forgotten"]) == (1, 1, 0)
+
+
 def test_a_month_that_was_dropped_gets_no_partition(data_mart: DataMart) -> None:
     owner = kept()
     data_mart.ensure(owner)
