@@ -16,6 +16,8 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
+    CollectionAggregate,
     ColumnElement,
     Connection,
     FromClause,
@@ -266,7 +268,8 @@ def settle(
     removed = objects.alias("removed")
     if superseded:
         _note_freed(connection, payload_table, superseded)
-        _mark_stale(connection, claimant.subscription_id, removed, removed.c.object_id.in_(superseded))
+        mine = removed.c.object_id == _any_of(superseded)
+        _mark_stale(connection, claimant.subscription_id, removed, mine)
     meanwhile = removed.c.superseded_at >= func.now()
     _mark_stale(connection, claimant.subscription_id, removed, meanwhile, claimant.receipt_id)
 
@@ -279,9 +282,14 @@ def _note_freed(connection: Connection, payload_table: PayloadTable, superseded:
     earliest, latest = connection.execute(select(func.min(moment), func.max(moment)).where(~came_back)).one()
     connection.execute(
         update(objects)
-        .where(objects.c.object_id.in_(superseded))
+        .where(objects.c.object_id == _any_of(superseded))
         .values(superseded_at=func.clock_timestamp(), freed_from=earliest, freed_until=latest)
     )
+
+
+def _any_of(object_ids: Sequence[int]) -> CollectionAggregate[bool]:
+    """One parameter for any number of ids: a retraction may have more than a statement has parameters."""
+    return any_(cast(list(object_ids), ARRAY(BigInteger)))
 
 
 def _mark_stale(
