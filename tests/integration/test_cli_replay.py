@@ -11,7 +11,8 @@ from cli_site import SHIPPED, WINDOW, Site, expected_fates, fates, log
 
 from paylog.connections import Connection
 
-ROWS = 'SELECT count(*) FROM payload."Payload_credit-risk"'
+TABLE = '"payload"."Payload_credit-risk"'
+ROWS = f"SELECT count(*) FROM {TABLE}"
 
 
 @pytest.fixture
@@ -92,7 +93,10 @@ def test_watermark_of_all_subscriptions(site: Site) -> None:
 
 def test_schema_diff_says_what_a_run_would_do(site: Site) -> None:
     site.subscribe()
-    assert site.json("schema", "diff", "credit-risk")["before"] is None
+    new = site.json("schema", "diff", "credit-risk")
+    assert new["before"] is None
+    assert [s.partition(" (")[0] for s in new["statements"]] == [f"CREATE TABLE {TABLE}"]
+    assert site.query("SELECT 1 FROM pg_namespace WHERE nspname = 'payload'") == []
     assert site.paylog("run", "credit-risk", *WINDOW).exit_code == 0
     assert "has all of it" in site.paylog("schema", "diff", "credit-risk").stdout
     site.subscribe(**schema(LoanDuration="double"))

@@ -160,6 +160,8 @@ class DataMart:
         """The model schema beside the table and the version that loaded it last. Changes nothing."""
         table = self._table(subscription)
         with self._sessions.transaction(f"compare the schema of {subscription.id!r}") as connection:
+            if setup.installed_version(connection, self.schema) is None:
+                return SchemaChange(None, table.model_schema.version, *table.compare(connection))
             return subscriptions.schema_change(connection, subscription, table)
 
     @contextmanager
