@@ -46,7 +46,7 @@ from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.vitals import Vitals
 from paylog.data_mart.watermark import Watermark
-from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason, SchemaMismatch
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
@@ -138,13 +138,9 @@ class DataMart:
         """
         table, what = self._table(subscription), f"prepare subscription {subscription.id!r}"
         with self._sessions.transaction(what) as connection:
-            if refused := subscriptions.schema_change(connection, subscription, table).refused:
-                raise SchemaMismatch(
-                    f"Payload table {self.schema}.{table.name} does not fit the model schema: "
-                    + "; ".join(refused)
-                    + ". Or give the subscription a new id, and so a new table."
-                )
-            if not table.changes(connection):
+            found = subscriptions.schema_change(connection, subscription, table)
+            table.check(found.refused)
+            if not found.statements:
                 subscriptions.register(connection, subscription, [])
                 return []
         with self._owner.transaction(what) as connection:
