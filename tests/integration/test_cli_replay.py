@@ -72,6 +72,18 @@ def test_retract_says_first_and_does_it_with_yes(site: Site) -> None:
     assert fates(site.json("run", "credit-risk", *WINDOW)) == expected_fates(log())
 
 
+def test_retract_by_a_user_without_a_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000770000")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    site.subscribe()
+    site.json("run", "credit-risk", *WINDOW)
+    assert site.json("retract", "credit-risk", *WINDOW, "--yes")["done"]
+    ((actor,),) = site.query("SELECT actor FROM payload.paylog_audit")
+    assert actor.startswith("uid ")
+
+
 @pytest.mark.parametrize("chosen", [[], ["--batch", "1", "--run", "x"]])
 def test_retract_wants_one_selection(site: Site, chosen: list[str]) -> None:
     site.subscribe()
