@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def test_replay_after_the_schema_is_mended(site: Site) -> None:
     assert site.json("status")[0]["quarantine"] == {"TYPE_MISMATCH": 5, "MALFORMED_JSON": 3}
     assert site.query(ROWS) == [(some["loaded"],)]
     assert site.paylog("replay", "credit-risk", "--to", "2024-03-05").exit_code == 2
+
+
+def test_a_replay_is_told_although_it_cannot_be_delivered(site: Site) -> None:
+    site.subscribe(**schema(stray=True), error_budget={"share": None})
+    assert site.paylog("run", "credit-risk", *WINDOW).exit_code == 0
+    site.subscribe(deliver={"connection": "nowhere", "data_set": "d"})
+    told = site.paylog("replay", "credit-risk", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["loaded"]) == (2, expected_fates(log())["loaded"])
+    assert "'nowhere'" in told.stderr
 
 
 def test_retract_says_first_and_does_it_with_yes(site: Site) -> None:

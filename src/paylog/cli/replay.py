@@ -17,6 +17,7 @@ from paylog.cli.choice import (
     asked_window,
     find_subscription,
 )
+from paylog.cli.deliver import delivered
 from paylog.cli.exit_code import reported
 from paylog.errors import Reason
 
@@ -45,9 +46,11 @@ def replay(
         pipeline.prepare(subscription)
         run_id = f"replay__{datetime.now(UTC).isoformat()}"
         receipt = replay_records(subscription, run_id, Selection(reason, window))
-        if subscription.deliver is not None and receipt.receipt.counts.loaded:
-            pipeline.deliver(subscription, run_id)
+        wanted = subscription.deliver is not None and receipt.receipt.counts.loaded
+        refused = delivered(subscription, run_id) if wanted else None
         if as_json:
             print_json(receipt.as_dict())
         else:
             typer.echo(receipt.as_text())
+        if refused is not None:
+            raise refused
