@@ -108,13 +108,18 @@ def read(
         cursor.itersize = _ROWS_A_FETCH
         cursor.execute(chosen.encode())
         for object_id, position, scoring_id, *cells in cursor:
-            base, dash, number = scoring_id.rpartition("-")
-            if dash and number.isdigit():
-                row = int(number) if len(number) < 10 else 0
-            else:
-                base, row = scoring_id, 0
+            base, row = parted(scoring_id)
             if between is None or between[0] <= (object_id, position, row) <= between[1]:
                 yield PayloadRow(object_id, position, row, base, scoring_id, *cells)
+
+
+def parted(scoring_id: str) -> tuple[str, int]:
+    """A scoring id without its row's number, and that number; 0: the id names no row."""
+    base, dash, number = scoring_id.rpartition("-")
+    # As the pattern of ``retracted_rows``: other digits than these are a part of somebody's own id.
+    if not (dash and number.isascii() and number.isdigit()):
+        return scoring_id, 0
+    return base, int(number) if len(number) < 10 else 0
 
 
 def _json_array(names: Sequence[str], present: Mapping[str, Present]) -> str:
