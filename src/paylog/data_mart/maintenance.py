@@ -17,7 +17,7 @@ from paylog.data_mart.partitions import Partition
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.retention import Marks
 from paylog.data_mart.session import Sessions
-from paylog.data_mart.setup import lock
+from paylog.data_mart.setup import lock, try_lock_session
 from paylog.errors import RetriableError
 
 _CONTROL_BYTES = text(
@@ -98,9 +98,7 @@ class Maintenance:
         :raises RetriableError: another one is at it.
         """
         with self._owner().session(f"maintain {subscription_id!r}") as link:
-            subject = "\x1f".join(("paylog", "maintenance", self._owner().schema, subscription_id))
-            query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-            if link.execute(query, (subject,)).fetchone() != (True,):
+            if not try_lock_session(link, "maintenance", self._owner().schema, subscription_id):
                 raise RetriableError(f"{subscription_id}: another maintenance is at work. Try again later.")
             yield link
 
