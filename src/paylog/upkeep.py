@@ -152,8 +152,9 @@ class _Round:
         expired = self._upkeep.overdue_halves(self._id, overdue)
         marks = self._upkeep.marks(self._id)
         if not apply:
-            cleared = self._upkeep.due(self._id, self._cutoffs, since or marks.retained_from)
-            return self._result(apply, missing, old, left, Marks(since), expired, cleared, present)
+            marks = Marks(max(filter(None, (since, marks.retained_from)), default=None))
+            cleared = self._upkeep.due(self._id, self._cutoffs, marks.retained_from)
+            return self._result(apply, missing, old, left, marks, expired, cleared, present)
         with self._upkeep.exclusive(self._id) as link:
             self._mart.make_partitions(self._subscription, self._months)
             if since:

@@ -309,6 +309,14 @@ def test_rows_that_are_not_delivered_yet_keep_their_month(data_mart: DataMart, d
     assert len(stored(database)) == 8
 
 
+def test_a_dry_run_knows_that_a_mark_never_goes_back(data_mart: DataMart) -> None:
+    two_months(data_mart, kept())
+    maintain(kept(), apply=True, now=NOW)
+    for longer in (kept(payload="90d"), kept(quarantine="30d")):
+        said, done = (maintain(longer, apply=apply, now=NOW) for apply in (False, True))
+        assert said.retained_from == done.retained_from == datetime(2024, 4, 1, tzinfo=UTC)
+
+
 def test_rows_that_were_replaced_before_their_delivery_keep_no_month(data_mart: DataMart) -> None:
     document = kept().document() | {"deliver": {"connection": "service", "data_set": "d"}}
     owner = Subscription.model_validate(document)
