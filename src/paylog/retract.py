@@ -160,7 +160,7 @@ def _windows(
     spans = set()
     for entry in found:
         if entry.state != "replayed":
-            period = layout.period(entry.uri)
+            period = layout.period_of(entry.uri)
             spans.add((period.start, period.end) if period else entry.window)
     return sorted(spans)
 
