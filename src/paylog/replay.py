@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from paylog.layout import Layout, Window
-from paylog.object_ingest import Progress
+from paylog.object_ingest import Progress, unwatched
 from paylog.pipeline import Workbench, hold_against_table
 from paylog.run_receipt import RunReceipt
 from paylog.training_status import TrainingStatus, judge, require
@@ -130,7 +130,7 @@ def _replay_piece(
     with tools.data_mart.loading(
         ReplayLoad, subscription, batch_id, run_id, span, judged, tools.decoder.pairs
     ) as load:
-        reading = RecordReplay(tools.storage, tools.decoder, load, progress or _unwatched)
+        reading = RecordReplay(tools.storage, tools.decoder, load, progress or unwatched)
         reading.replay(load.take(piece.quarantine_ids))
         left.update(reading.left)
         return load.receipt()
@@ -177,7 +177,3 @@ def _times(uris: Iterable[str], layout: Layout) -> tuple[datetime, datetime]:
 def _span(done: Iterable[Receipt], otherwise: tuple[datetime, datetime]) -> tuple[datetime, datetime]:
     windows = [(receipt.window_start, receipt.window_end) for receipt in done]
     return (min(s for s, _ in windows), max(e for _, e in windows)) if windows else otherwise
-
-
-def _unwatched(rows: int, size: int) -> None:
-    """Progress that nobody looks at."""

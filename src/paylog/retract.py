@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paylog.errors import ConfigurationError
 from paylog.layout import Layout, Window
-from paylog.object_ingest import ObjectIngest
+from paylog.object_ingest import ObjectIngest, unwatched
 from paylog.pipeline import Workbench, open_data_mart
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def retract(subscription: Subscription, selection: Selection, *, actor: str, rea
             normalize=tools.decoder.pairs,
         ) as load:
             extent = load.take_back(_by_uri(found), order)
-            source = ObjectIngest(tools.storage, tools.decoder, load, _unwatched)
+            source = ObjectIngest(tools.storage, tools.decoder, load, unwatched)
             for freed in load.freed():
                 source.supply(freed, tools.storage.uri(""))
             load.receipt()
@@ -170,7 +170,3 @@ def _by_uri(found: list[StandingEntry]) -> dict[str, list[int]]:
     for entry in found:
         chosen.setdefault(entry.uri, []).append(entry.object_id)
     return chosen
-
-
-def _unwatched(rows: int, size: int) -> None:
-    """Progress that nobody looks at."""
