@@ -39,6 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from paylog.data_mart import partners
+from paylog.data_mart.control_columns import COUNT_NAMES
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import run
@@ -46,7 +47,6 @@ from paylog.data_mart.setup import lock
 from paylog.records import CaptureObject, Counts, Extent
 
 URIS_AT_ONCE = 10_000
-_COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 _FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
 _HEAD = "state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"
 
@@ -228,7 +228,7 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         update(objects)
         .where(objects.c.object_id == bindparam("id"))
         .values(
-            **{name: bindparam(f"new_{name}") for name in _COUNTS},
+            **{name: bindparam(f"new_{name}") for name in COUNT_NAMES},
             min_scoring_timestamp=bindparam("earliest"),
             max_scoring_timestamp=bindparam("latest"),
             end_byte=bindparam("new_end_byte"),
@@ -237,7 +237,7 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         )
     )
     rows = [
-        {f"new_{name}": getattr(outcome.counts, name) for name in _COUNTS}
+        {f"new_{name}": getattr(outcome.counts, name) for name in COUNT_NAMES}
         | {
             "id": outcome.object_id,
             "earliest": outcome.min_scoring_timestamp,
@@ -325,7 +325,7 @@ def _mark_stale(
 
 def entry_sums(connection: Connection, receipt_id: int) -> Counts:
     """Counts of all ledger entries of one receipt, summed by the server."""
-    query = select(*(func.coalesce(func.sum(objects.c[name]), 0) for name in _COUNTS))
+    query = select(*(func.coalesce(func.sum(objects.c[name]), 0) for name in COUNT_NAMES))
     row = connection.execute(query.where(objects.c.receipt_id == receipt_id)).one()
     return Counts(*map(int, row))
 
