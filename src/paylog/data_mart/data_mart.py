@@ -295,11 +295,6 @@ class DataMart:
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.read_one(connection, subscription_id, run_id, batch_id)
 
-    def planned_batches(self, subscription_id: str, run_id: str) -> dict[str, str]:
-        """State (planned, committed, over_budget, refused) by batch id of a run's stored plan."""
-        with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
-            return plans.states(connection, subscription_id, run_id)
-
     def stored_counts(self, subscription_id: str, run_id: str, most_rows: int = 100_000) -> list[StoredCount]:
         """Ledger's and, for up to about ``most_rows``, the table's own row count of a run's live objects."""
         with self._sessions.transaction(f"count the rows of run {run_id!r}") as connection:
