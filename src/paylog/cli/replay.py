@@ -12,6 +12,7 @@ from paylog.cli.choice import (
     DEFAULT_FOLDER,
     Folder,
     Json,
+    OfReason,
     SubscriptionId,
     To,
     asked_window,
@@ -19,14 +20,11 @@ from paylog.cli.choice import (
 )
 from paylog.cli.deliver import delivered
 from paylog.cli.exit_code import reported
-from paylog.errors import Reason
 
 
 def replay(
     subscription_id: SubscriptionId,
-    reason: Annotated[
-        Reason | None, typer.Option("--reason", metavar="REASON", help="Only records with this reason code.")
-    ] = None,
+    reason: OfReason = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="Only records of objects from this time on."),
