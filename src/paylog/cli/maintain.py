@@ -38,7 +38,7 @@ def maintain(
 
 
 def _print(upkeep: Upkeep) -> None:
-    from paylog.upkeep import human
+    from paylog.subscription.quantities import format_size
 
     typer.echo(f"{upkeep.subscription_id}  {'done' if upkeep.applied else 'due'}: {upkeep.as_text()}")
     for name in upkeep.removed:
@@ -46,4 +46,4 @@ def _print(upkeep: Upkeep) -> None:
     sizes = upkeep.sizes
     cells = (sizes.table_bytes, sizes.index_bytes, sizes.detached_bytes, sizes.control_bytes)
     columns = ("  rows (estimate)", "months", "table", "indexes", "detached", "control tables")
-    print_table(columns, [(sizes.rows, sizes.partitions, *map(human, cells))], columns)
+    print_table(columns, [(sizes.rows, sizes.partitions, *map(format_size, cells))], columns)
