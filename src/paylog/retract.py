@@ -27,7 +27,8 @@ class Selection:
 
     :param batch: number of the batch's receipt.
     :param run: id of a run, a replay's too.
-    :param window: objects of this time, whichever runs loaded them.
+    :param window: objects of this time, whichever runs loaded them; one whose path has no time is of the
+        window of the batch that loaded it.
     """
 
     batch: int | None = None
@@ -45,8 +46,9 @@ class Selection:
         found = ledger.standing(subscription.id, receipt_id=self.batch, run_id=self.run)
         if self.window is None:
             return list(found)
-        layout, window = Layout(subscription.layout), self.window
-        return [entry for entry in found if layout.covers(entry.uri, window)]
+        layout, asked = Layout(subscription.layout), self.window
+        times = ((entry, _time(entry, layout)) for entry in found)
+        return [entry for entry, (start, end) in times if start < asked.end and end > asked.start]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +159,13 @@ def _windows(
     if selection.window is not None:
         return [(selection.window.start, selection.window.end)]
     layout = Layout(subscription.layout)
-    spans = set()
-    for entry in found:
-        if entry.state != "replayed":
-            period = layout.period_of(entry.uri)
-            spans.add((period.start, period.end) if period else entry.window)
-    return sorted(spans)
+    return sorted({_time(entry, layout) for entry in found if entry.state != "replayed"})
+
+
+def _time(entry: StandingEntry, layout: Layout) -> tuple[datetime, datetime]:
+    """Of the folder that an object lies in; else the window that its batch was planned for."""
+    period = layout.period_of(entry.uri)
+    return (period.start, period.end) if period else entry.window
 
 
 def _by_uri(found: list[StandingEntry]) -> dict[str, list[int]]:

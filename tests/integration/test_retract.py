@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from paylog import pipeline, replay, retract
+from paylog import pipeline, posted, replay, retract
 from paylog.data_mart.deliveries import DeliveryState, Settlement
 from paylog.data_mart.maintenance import Cutoffs
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
+from paylog.layout import Window
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.decoded import with_missing_feature
@@ -69,6 +70,21 @@ def test_a_window_goes_and_comes_back(folder: LogFolder) -> None:
     run(owner, hours(12, 24))
     assert books(owner) == whole
     assert watermark(owner).complete_through == DAY.end
+
+
+def test_a_window_leaves_what_was_posted_at_another_time(folder: LogFolder) -> None:
+    """Its address has no time, and nobody could load it again."""
+    owner = credit(logs={"lookback": "0h"})
+    logged, handed_over = credit_log(records=40, objects_count=2).objects()
+    folder.write("2024/03/04/00/a.jsonl", logged.data)
+    run(owner)
+    with pipeline.open_data_mart(owner) as data_mart:
+        receipt = posted.store(data_mart, owner, handed_over.data)
+    assert receipt.counts.loaded
+    assert taken_back(owner, window=DAY).extent.objects == 1
+    assert len(books(owner).rows) == receipt.counts.loaded
+    posted_at = receipt.window_start, receipt.window_end
+    assert taken_back(owner, window=Window(*posted_at)).extent.rows == receipt.counts.loaded
 
 
 def test_a_run_and_a_batch_are_taken_back_with_an_audit(folder: LogFolder) -> None:
