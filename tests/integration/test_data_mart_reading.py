@@ -143,3 +143,14 @@ def test_a_frame_of_a_period(data_mart: DataMart) -> None:
         data_mart.payload.frame("credit", columns=["age", "salary"])
     with pytest.raises(SchemaMismatch, match="nothing was loaded"):
         data_mart.payload.frame("other")
+
+
+def test_rows_of_a_field_that_no_run_has_brought_are_not_delivered(data_mart: DataMart) -> None:
+    owner = subscription()
+    data_mart.ensure(owner)
+    receipt = load(data_mart, owner, {A: [block(owner, range(3))]})
+    with (
+        pytest.raises(SchemaMismatch, match=r"has no columns \['new'\]"),
+        data_mart.delivery.rows("credit", receipt.receipt_id, (["age", "new"], ["prediction"])),
+    ):
+        raise AssertionError("there are no such rows")

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import Present, payload_table_name, read_columns
 from paylog.data_mart.session import quoted
+from paylog.errors import SchemaMismatch
 
 Place: TypeAlias = tuple[int, int, int]
 """(object id, position of the record in it, row of the record from 1; 0: the id names no row)."""
@@ -64,6 +65,7 @@ def query(
 
     :param sides: columns of request and response.
     :param between: only those from one place to another, both included; ends may have rows beyond.
+    :raises SchemaMismatch: the table lacks a column.
     """
     span = connection.execute(
         select(
@@ -82,6 +84,10 @@ def query(
         return None
     name = payload_table_name(subscription_id)
     present = read_columns(connection, schema, name)
+    if missing := [column for side in sides for column in side if column not in present]:
+        raise SchemaMismatch(
+            f"Payload table {schema}.{name} has no columns {missing}. A run brings it to the model schema."
+        )
     request, response = (_json_array(side, present) for side in sides)
     where = f"scoring_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
     where += f" AND _object_id = ANY ('{{{','.join(map(str, ids))}}}')"
