@@ -112,6 +112,15 @@ def test_a_run_is_started_as_the_form_does_it_and_followed_to_its_receipt(
     assert lines[2] == "1 of 3 batches, 1 s left (1 running, 1 waiting)"
 
 
+def test_batches_that_are_cleared_meanwhile_are_to_be_loaded_again(
+    connect: Callable[[Played], AirflowRest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(Played(["failed", None], [None, None], ["success"] * 2, ["success"] * 2))
+    started().follow(as_json=False)
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert lines == ["1 of 2 batches, 1 s left (1 waiting)", "0 of 2 batches (2 waiting)", "2 of 2 batches"]
+
+
 def test_a_run_that_fails_names_the_tasks(
     connect: Callable[[Played], AirflowRest], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,8 +101,8 @@ class AirflowRun:
         done = sum(task["state"] in _ENDED for task in loads)
         # Only then: between two batches the estimate would grow, line by line.
         if done != self._done:
-            seconds = (time.monotonic() - self._started) * (len(loads) - done) / done
-            self._done, self._left = done, f", {duration(seconds)} left" if done < len(loads) else ""
+            seconds = (time.monotonic() - self._started) * (len(loads) - done) / max(done, 1)
+            self._done, self._left = done, f", {duration(seconds)} left" if 0 < done < len(loads) else ""
         states = Counter(task["state"] or "waiting" for task in loads if task["state"] not in _ENDED)
         now = f" ({', '.join(f'{count} {state}' for state, count in states.items())})" if states else ""
         return f"{done:,} of {len(loads):,} batches{self._left}{now}"
