@@ -163,6 +163,21 @@ def test_the_other_halves_wait_again(folder: LogFolder, side: int) -> None:
     assert paired_books(owner) == whole == paired_books(clean_run(owner))
 
 
+def test_a_half_that_is_wanted_again_meets_a_repeated_one_that_waits(folder: LogFolder) -> None:
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
+    run(owner)
+    whole = paired_books(owner)
+    taken_back(owner, window=hours(0, 1))
+    with pipeline.open_data_mart(owner) as data_mart:
+        assert data_mart.pending(owner.id).halves == 24
+    run_until_done(owner)
+    assert paired_books(owner) == whole
+
+
 def test_halves_that_were_taken_back_are_accounted_for_when_the_receipts_go(folder: LogFolder) -> None:
     calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
     folder.write(inputs(0), calls.of(INPUTS, *range(12)))
