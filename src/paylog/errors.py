@@ -14,6 +14,8 @@
         ├── DecompressionLimitExceeded  an object holds more than its subscription allows
         ├── MissingExtra          an optional dependency is not installed
         ├── SchemaMismatch        the payload table and the model schema disagree
+        ├── InvalidInput          what the Python client was given cannot be stored
+        ├── DeliveryFailed        the service did not take some records
         ├── ErrorBudgetExceeded   too many rejects: the whole batch was rolled back
         ├── PayloadRefused        a batch is not like the training data, and its gate is shut
         ├── RequirementUnmet      what the subscription requires before loading is not in order

@@ -37,7 +37,7 @@ def freshness(
     closed_before: ClosedBefore,
     now: datetime | None = None,
 ) -> Freshness:
-    """Look for data of the last window that is due, and at the watermark. Lists objects, reads none.
+    """Look for data of the last window that is due, and at the watermark. Of objects only manifests are read.
 
     :raises PaylogError: the store cannot be listed.
     """

@@ -68,11 +68,6 @@ class Layout:
         except ValueError:
             return None
 
-    def period(self, key: str) -> Window | None:
-        """The folder period that a key or URI stands in; None without one."""
-        time = self.time_of(key)
-        return None if time is None else Window(time, _next(time, _finest(self.pattern)))
-
     def period_of(self, key: str) -> Window | None:
         """The folder period that a key or URI stands in; None without one."""
         time = self.time_of(key)

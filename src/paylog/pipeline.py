@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from paylog.connections import resolve
 from paylog.errors import ConfigurationError, DeliveryFailed, RetriableError, UnbalancedReceipt
 from paylog.layout import Layout, Window
-from paylog.object_ingest import ObjectIngest, Progress
+from paylog.object_ingest import ObjectIngest, Progress, unwatched
 from paylog.plan import MAX_BATCHES, Batch, Plan, in_order, listed, make_plan, searched_window, to_read_again
 from paylog.records import Receipt
 from paylog.reprocess import Order, Reprocess
@@ -104,7 +104,11 @@ def plan(
                 )
             # After the ledger: whoever removes entries has moved the mark before.
             forgotten = data_mart.maintenance.marks(subscription.id).forgotten_before
-    known = [item for item in found if item.uri in loaded or not _before(item.last_modified, forgotten)]
+    known = [
+        item
+        for item in found
+        if item.uri in loaded or item.uri in stale or not _before(item.last_modified, forgotten)
+    ]
     planned = make_plan(
         subscription,
         window,
@@ -241,7 +245,7 @@ def ingest(
         judged = judge(subscription, tools.data_mart, training)
         normalize = tools.decoder.pairs
         with tools.data_mart.load(subscription, batch.batch_id, run_id, span, judged, normalize) as load:
-            source = ObjectIngest(tools.storage, tools.decoder, load, progress or _unwatched)
+            source = ObjectIngest(tools.storage, tools.decoder, load, progress or unwatched)
             items = in_order(subscription, batch.objects)
             with ReadAhead(tools.storage, items) as ahead:
                 for item in items:
@@ -249,10 +253,6 @@ def ingest(
             for freed in load.freed():
                 source.supply(freed, items[0].uri.removesuffix(items[0].key))
             return load.receipt()
-
-
-def _unwatched(rows: int, size: int) -> None:
-    """Progress that nobody looks at."""
 
 
 def deliver(
@@ -276,7 +276,7 @@ def deliver(
             data_mart.delivery.reopen(subscription.id, run_id)
         deliverer = Deliverer(data_mart, subscription, service)
         for batch in data_mart.delivery.undelivered(subscription.id, run_id):
-            deliverer.deliver(batch.receipt_id, progress or _unwatched, historical=batch.historical)
+            deliverer.deliver(batch.receipt_id, progress or unwatched, historical=batch.historical)
         counts = data_mart.delivery.counts(subscription.id, run_id)
     if counts.failed:
         raise DeliveryFailed(

@@ -17,6 +17,7 @@ from paylog.reprocess import Order
 from paylog.storage import Storage
 from paylog.storage.delta_log import live_files
 from paylog.subscription import Subscription
+from paylog.subscription.quantities import format_size
 
 log = logging.getLogger(__name__)
 
@@ -292,12 +293,4 @@ def _batch(number: int, items: Sequence[CaptureObject], layout: Layout) -> Batch
         days = f"{first:%Y-%m-%d} to {last:%Y-%m-%d} · "
         when = f"{first:%Y-%m-%d %H:%M} to {last:%H:%M} · " if same_day else days
     count = f"{len(items):,} object{'s' if len(items) != 1 else ''}"
-    return Batch(batch.batch_id, batch.objects, f"{when}{count} · {_size(batch.bytes)}")
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    return Batch(batch.batch_id, batch.objects, f"{when}{count} · {format_size(batch.bytes)}")

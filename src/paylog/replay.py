@@ -7,6 +7,7 @@ that a clean load would have given. Each piece is one transaction with a receipt
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from paylog.layout import Layout, Window
-from paylog.object_ingest import Progress
+from paylog.object_ingest import Progress, unwatched
 from paylog.pipeline import Workbench, hold_against_table
 from paylog.run_receipt import RunReceipt
 from paylog.training_status import TrainingStatus, judge, require
@@ -88,6 +89,7 @@ def replay(
         if chosen.window is not None:
             asked = chosen.window
             waiting = (record for record in waiting if layout.covers(record.uri, asked))
+        # All of them first: no transaction stays open while they are loaded.
         for number, piece in enumerate(list(_pieces(waiting))):
             receipt = _replay_piece(subscription, tools, f"{number:04d}", run_id, piece, left, progress)
             if receipt.objects:
@@ -114,7 +116,7 @@ def _replay_piece(
     tools: Workbench,
     batch_id: str,
     run_id: str,
-    piece: list[Waiting],
+    piece: _Piece,
     left: Counter[LeftOpen],
     progress: Progress | None,
 ) -> Receipt:
@@ -124,32 +126,48 @@ def _replay_piece(
 
     training = TrainingStatus.of(subscription, tools.data_mart)
     judged = judge(subscription, tools.data_mart, training)
-    span = _times(piece, Layout(subscription.layout))
+    span = _times(piece.uris, Layout(subscription.layout))
     with tools.data_mart.loading(
         ReplayLoad, subscription, batch_id, run_id, span, judged, tools.decoder.pairs
     ) as load:
-        reading = RecordReplay(tools.storage, tools.decoder, load, progress or _unwatched)
-        reading.replay(load.take([record.quarantine_id for record in piece]))
+        reading = RecordReplay(tools.storage, tools.decoder, load, progress or unwatched)
+        reading.replay(load.take(piece.quarantine_ids))
         left.update(reading.left)
         return load.receipt()
 
 
-def _pieces(waiting: Iterable[Waiting]) -> Iterator[list[Waiting]]:
-    piece: list[Waiting] = []
-    size = 0
+@dataclass(slots=True)
+class _Piece:
+    """Some records in quarantine, by no more than their ids: there may be millions."""
+
+    quarantine_ids: array[int] = field(default_factory=lambda: array("q"))
+    uris: set[str] = field(default_factory=set)
+    bytes: int = 0
+
+    def has_room(self, record: Waiting) -> bool:
+        few = len(self.quarantine_ids) < PIECE_RECORDS
+        return not self.quarantine_ids or (few and self.bytes + record.bytes <= PIECE_BYTES)
+
+    def add(self, record: Waiting) -> None:
+        self.quarantine_ids.append(record.quarantine_id)
+        self.uris.add(record.uri)
+        self.bytes += record.bytes
+
+
+def _pieces(waiting: Iterable[Waiting]) -> Iterator[_Piece]:
+    piece = _Piece()
     for record in waiting:
-        if piece and (len(piece) >= PIECE_RECORDS or size + record.bytes > PIECE_BYTES):
+        if not piece.has_room(record):
             yield piece
-            piece, size = [], 0
-        piece.append(record)
-        size += record.bytes
-    if piece:
+            piece = _Piece()
+        piece.add(record)
+    if piece.quarantine_ids:
         yield piece
 
 
-def _times(piece: Iterable[Waiting], layout: Layout) -> tuple[datetime, datetime]:
-    """From when to when the objects of a piece are."""
-    periods = [period for uri in {record.uri for record in piece} if (period := layout.period(uri))]
+def _times(uris: Iterable[str], layout: Layout) -> tuple[datetime, datetime]:
+    """From when to when objects are."""
+    periods = [period for uri in uris if (period := layout.period_of(uri))]
     now = datetime.now(UTC)
     if not periods:
         return now, now
@@ -159,7 +177,3 @@ def _times(piece: Iterable[Waiting], layout: Layout) -> tuple[datetime, datetime
 def _span(done: Iterable[Receipt], otherwise: tuple[datetime, datetime]) -> tuple[datetime, datetime]:
     windows = [(receipt.window_start, receipt.window_end) for receipt in done]
     return (min(s for s, _ in windows), max(e for _, e in windows)) if windows else otherwise
-
-
-def _unwatched(rows: int, size: int) -> None:
-    """Progress that nobody looks at."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paylog.errors import ConfigurationError
 from paylog.layout import Layout, Window
-from paylog.object_ingest import ObjectIngest
+from paylog.object_ingest import ObjectIngest, unwatched
 from paylog.pipeline import Workbench, open_data_mart
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Selection:
 
     :param batch: number of the batch's receipt.
     :param run: id of a run, a replay's too.
-    :param window: objects of this time, whichever runs loaded them.
+    :param window: objects of this time, whichever runs loaded them; one whose path has no time is of the
+        window of the batch that loaded it.
     """
 
     batch: int | None = None
@@ -45,8 +46,9 @@ class Selection:
         found = ledger.standing(subscription.id, receipt_id=self.batch, run_id=self.run)
         if self.window is None:
             return list(found)
-        layout, window = Layout(subscription.layout), self.window
-        return [entry for entry in found if layout.covers(entry.uri, window)]
+        layout, asked = Layout(subscription.layout), self.window
+        times = ((entry, _time(entry, layout)) for entry in found)
+        return [entry for entry, (start, end) in times if start < asked.end and end > asked.start]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def retract(subscription: Subscription, selection: Selection, *, actor: str, rea
             normalize=tools.decoder.pairs,
         ) as load:
             extent = load.take_back(_by_uri(found), order)
-            source = ObjectIngest(tools.storage, tools.decoder, load, _unwatched)
+            source = ObjectIngest(tools.storage, tools.decoder, load, unwatched)
             for freed in load.freed():
                 source.supply(freed, tools.storage.uri(""))
             load.receipt()
@@ -157,12 +159,13 @@ def _windows(
     if selection.window is not None:
         return [(selection.window.start, selection.window.end)]
     layout = Layout(subscription.layout)
-    spans = set()
-    for entry in found:
-        if entry.state != "replayed":
-            period = layout.period(entry.uri)
-            spans.add((period.start, period.end) if period else entry.window)
-    return sorted(spans)
+    return sorted({_time(entry, layout) for entry in found if entry.state != "replayed"})
+
+
+def _time(entry: StandingEntry, layout: Layout) -> tuple[datetime, datetime]:
+    """Of the folder that an object lies in; else the window that its batch was planned for."""
+    period = layout.period_of(entry.uri)
+    return (period.start, period.end) if period else entry.window
 
 
 def _by_uri(found: list[StandingEntry]) -> dict[str, list[int]]:
@@ -170,7 +173,3 @@ def _by_uri(found: list[StandingEntry]) -> dict[str, list[int]]:
     for entry in found:
         chosen.setdefault(entry.uri, []).append(entry.object_id)
     return chosen
-
-
-def _unwatched(rows: int, size: int) -> None:
-    """Progress that nobody looks at."""

@@ -45,8 +45,9 @@ def checked_url(connection: Connection, url: str) -> str:
 
 def is_here(options: Mapping[str, Any]) -> bool:
     """Whether libpq options name a server on this machine: a Unix socket or loopback."""
-    hosts = f"{options.get('host') or os.environ.get('PGHOST', '')},{options.get('hostaddr') or ''}"
-    return all(is_loopback(host) for host in hosts.split(",") if host and not host.startswith(("/", "@")))
+    given = [options.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in ("host", "hostaddr")]
+    hosts = ",".join(given).split(",")
+    return all(is_loopback(host) for host in hosts if host and not host.startswith(("/", "@")))
 
 
 def verified_tls(options: Mapping[str, Any]) -> dict[str, str]:

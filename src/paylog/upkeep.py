@@ -17,6 +17,7 @@ import numpy as np
 from paylog.data_mart.maintenance import Cleared, Cutoffs
 from paylog.data_mart.retention import Marks, month_of
 from paylog.errors import RetriableError
+from paylog.subscription.quantities import format_size
 from paylog.subscription.retention import OldPartitions, Retention
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 MONTHS_AHEAD = 2
 _RUN = "maintenance"
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Upkeep:
         done = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number) or "nothing to do"
         held = f"; {self.left}" if self.left else ""
         sizes = self.sizes
-        table, indexes = human(sizes.table_bytes), human(sizes.index_bytes)
+        table, indexes = format_size(sizes.table_bytes), format_size(sizes.index_bytes)
         return f"{done}{held}; table {table}, indexes {indexes} in {sizes.partitions} months"
 
 
@@ -114,15 +114,6 @@ def months_ahead(now: datetime) -> list[np.datetime64]:
     """This month and those to come that shall have a partition (``datetime64[M]``)."""
     first = np.datetime64(f"{now.astimezone(UTC):%Y-%m}", "M")
     return [first + np.timedelta64(n, "M") for n in range(MONTHS_AHEAD + 1)]
-
-
-def human(count: float) -> str:
-    """``1.2 GB``."""
-    for unit in _UNITS[:-1]:
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} {_UNITS[-1]}"
 
 
 class _Round:
@@ -152,8 +143,9 @@ class _Round:
         expired = self._upkeep.overdue_halves(self._id, overdue)
         marks = self._upkeep.marks(self._id)
         if not apply:
-            cleared = self._upkeep.due(self._id, self._cutoffs, since or marks.retained_from)
-            return self._result(apply, missing, old, left, Marks(since), expired, cleared, present)
+            marks = Marks(max(filter(None, (since, marks.retained_from)), default=None))
+            cleared = self._upkeep.due(self._id, self._cutoffs, marks.retained_from)
+            return self._result(apply, missing, old, left, marks, expired, cleared, present)
         with self._upkeep.exclusive(self._id) as link:
             self._mart.make_partitions(self._subscription, self._months)
             if since:

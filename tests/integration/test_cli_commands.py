@@ -78,6 +78,15 @@ def test_run_then_run_again(site: Site) -> None:
     assert (planned["already_loaded"], planned["batches"]) == (6, [])
 
 
+def test_a_plan_has_the_batches_of_the_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paylog.plan.SMALLEST_SHARE", 1000)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    site.write(log())
+    planned = site.json("plan", "credit-risk", *WINDOW)
+    assert planned["estimate"]["basis"].endswith(", 2 workers")
+    assert len(planned["batches"]) == site.json("run", "credit-risk", *WINDOW)["batches"] == 2
+
+
 def test_a_changed_object_is_planned_and_superseded(loaded: Site) -> None:
     first = next(keys(loaded.folder / "logs"))
     first.write_bytes(next(log(seed=8).objects()).data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from cli_site import SHIPPED, WINDOW, Site, expected_fates, fates, log
 
 from paylog.connections import Connection
 
-ROWS = 'SELECT count(*) FROM payload."Payload_credit-risk"'
+TABLE = '"payload"."Payload_credit-risk"'
+ROWS = f"SELECT count(*) FROM {TABLE}"
 
 
 @pytest.fixture
@@ -46,6 +48,15 @@ def test_replay_after_the_schema_is_mended(site: Site) -> None:
     assert site.paylog("replay", "credit-risk", "--to", "2024-03-05").exit_code == 2
 
 
+def test_a_replay_is_told_although_it_cannot_be_delivered(site: Site) -> None:
+    site.subscribe(**schema(stray=True), error_budget={"share": None})
+    assert site.paylog("run", "credit-risk", *WINDOW).exit_code == 0
+    site.subscribe(deliver={"connection": "nowhere", "data_set": "d"})
+    told = site.paylog("replay", "credit-risk", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["loaded"]) == (2, expected_fates(log())["loaded"])
+    assert "'nowhere'" in told.stderr
+
+
 def test_retract_says_first_and_does_it_with_yes(site: Site) -> None:
     site.subscribe()
     run = site.json("run", "credit-risk", *WINDOW)
@@ -71,6 +82,18 @@ def test_retract_says_first_and_does_it_with_yes(site: Site) -> None:
     assert fates(site.json("run", "credit-risk", *WINDOW)) == expected_fates(log())
 
 
+def test_retract_by_a_user_without_a_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000770000")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    site.subscribe()
+    site.json("run", "credit-risk", *WINDOW)
+    assert site.json("retract", "credit-risk", *WINDOW, "--yes")["done"]
+    ((actor,),) = site.query("SELECT actor FROM payload.paylog_audit")
+    assert actor.startswith("uid ")
+
+
 @pytest.mark.parametrize("chosen", [[], ["--batch", "1", "--run", "x"]])
 def test_retract_wants_one_selection(site: Site, chosen: list[str]) -> None:
     site.subscribe()
@@ -92,7 +115,10 @@ def test_watermark_of_all_subscriptions(site: Site) -> None:
 
 def test_schema_diff_says_what_a_run_would_do(site: Site) -> None:
     site.subscribe()
-    assert site.json("schema", "diff", "credit-risk")["before"] is None
+    new = site.json("schema", "diff", "credit-risk")
+    assert new["before"] is None
+    assert [s.partition(" (")[0] for s in new["statements"]] == [f"CREATE TABLE {TABLE}"]
+    assert site.query("SELECT 1 FROM pg_namespace WHERE nspname = 'payload'") == []
     assert site.paylog("run", "credit-risk", *WINDOW).exit_code == 0
     assert "has all of it" in site.paylog("schema", "diff", "credit-risk").stdout
     site.subscribe(**schema(LoanDuration="double"))

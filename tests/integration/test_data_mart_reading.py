@@ -64,12 +64,13 @@ def test_a_plan_is_stored_and_replaced(data_mart: DataMart, database: Connection
     assert stored.bytes == 200
     data_mart.save_plan("credit", "other", [batch("0", "z")])
     data_mart.save_plan("credit", "run", [batch("0", "c")])
-    assert data_mart.planned_batches("credit", "run") == {"0": "planned"}
+    assert data_mart.load_batch("credit", "run", "0") == batch("0", "c")
     with pytest.raises(StopError, match="'run' has no planned batch '1'"):
         data_mart.load_batch("credit", "run", "1")
     query(database, """UPDATE "paylog test".paylog_batch SET planned_at = now() - interval '91 days'""")
     data_mart.save_plan("credit", "new", [])
-    assert data_mart.planned_batches("credit", "run") == {}
+    with pytest.raises(StopError, match="'run' has no planned batch '0'"):
+        data_mart.load_batch("credit", "run", "0")
 
 
 def test_a_batch_knows_what_became_of_it(data_mart: DataMart) -> None:
@@ -80,11 +81,8 @@ def test_a_batch_knows_what_became_of_it(data_mart: DataMart) -> None:
     bad = block(owner, [], rejects=[Reject(0, Reason.MALFORMED_JSON, b"")])
     with pytest.raises(ErrorBudgetExceeded):
         load(data_mart, owner, {B: [bad]}, batch_id="1")
-    assert data_mart.planned_batches("credit", "run-1") == {
-        "0": "committed",
-        "1": "over_budget",
-        "2": "planned",
-    }
+    states = [data_mart.load_batch("credit", "run-1", number).state for number in "012"]
+    assert states == ["committed", "over_budget", "planned"]
 
 
 def test_the_watermark_stops_at_a_gap_and_never_goes_back(data_mart: DataMart) -> None:
@@ -145,3 +143,14 @@ def test_a_frame_of_a_period(data_mart: DataMart) -> None:
         data_mart.payload.frame("credit", columns=["age", "salary"])
     with pytest.raises(SchemaMismatch, match="nothing was loaded"):
         data_mart.payload.frame("other")
+
+
+def test_rows_of_a_field_that_no_run_has_brought_are_not_delivered(data_mart: DataMart) -> None:
+    owner = subscription()
+    data_mart.ensure(owner)
+    receipt = load(data_mart, owner, {A: [block(owner, range(3))]})
+    with (
+        pytest.raises(SchemaMismatch, match=r"has no columns \['new'\]"),
+        data_mart.delivery.rows("credit", receipt.receipt_id, (["age", "new"], ["prediction"])),
+    ):
+        raise AssertionError("there are no such rows")

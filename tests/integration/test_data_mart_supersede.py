@@ -161,3 +161,14 @@ def test_a_row_removed_while_another_load_held_it_as_duplicate(
     assert data_mart.stale_objects("credit") == {B.uri: "v1"}
     load(data_mart, owner, {B: [block(owner, range(4, 8))]}, "run-4")
     assert scoring_numbers(database) == [0, 1, 4, 5, 6, 7]
+
+
+def test_more_entries_than_a_statement_has_parameters(data_mart: DataMart, owner: Subscription) -> None:
+    """As the retraction of a year has them."""
+    load(data_mart, owner, {A: [block(owner, range(3))], B: [block(owner, range(2))]})
+    with data_mart.load(owner, "0", "run-2", WINDOW) as batch:
+        with batch.object(A2) as target:
+            assert target is not None
+            target.add(block(owner, [2]))
+        batch._superseded += range(10**6, 10**6 + 70_000)
+    assert data_mart.stale_objects("credit") == {B.uri: "v1"}

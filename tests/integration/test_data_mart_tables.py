@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
+import pyarrow as pa
 import pytest
-from payload_blocks import FIELDS, block, capture_object, load, query, subscription
+from payload_blocks import FIELDS, NOON, block, capture_object, load, query, subscription
 
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
+from paylog.data_mart.feedback import FeedbackTable
 from paylog.data_mart.session import quoted
 from paylog.errors import Reason, RetriableError, SchemaMismatch
+from paylog.model_schema import Field, FieldType
 from paylog.records import Counts, Reject
 
 A, B = capture_object("a"), capture_object("b")
@@ -205,3 +209,13 @@ def test_two_schemas_of_one_database_are_apart(empty_database: Connection) -> No
             assert load(mart, owner, {A: [block(owner, range(3))]}).counts.loaded == 3
     for schema in ("one", "two"):
         assert query(empty_database, f"SELECT count(*) FROM {quoted(schema, 'Payload_credit')}") == [(3,)]
+
+
+def test_feedback_of_more_cells_than_a_statement_has_parameters(data_mart: DataMart) -> None:
+    fields = [Field(f"f{n}", FieldType.INTEGER) for n in range(80)]
+    feedback, rows = FeedbackTable(data_mart.schema, "credit", fields), 1000
+    columns = {f.name: pa.array(range(rows)) for f in fields}
+    columns["record_timestamp"] = pa.array([NOON] * rows)
+    columns["_record_id"] = pa.array([uuid4().bytes for _ in range(rows)], pa.uuid())
+    assert data_mart.feedback.store(feedback, pa.table(columns)).loaded == rows
+    assert data_mart.feedback.count(feedback) == rows

@@ -94,6 +94,7 @@ def test_rows_stay_loaded_when_the_service_is_away_and_are_delivered_later(site:
     object.__setattr__(site, "address", "http://127.0.0.1:1")
     run = site.paylog("run", "credit-risk", *WINDOW, "--json")
     assert run.exit_code == 75, run.output
+    assert json.loads(run.stdout)["loaded"] == LOADED
     (status,) = site.json("status", "credit-risk")
     assert status["complete_through"].startswith("2024-03-05")
     assert status["delivery"]["open"] == LOADED

@@ -66,6 +66,16 @@ def test_what_a_mended_schema_makes_of_rejects_is_a_clean_load(folder: LogFolder
     assert books(owner) == found
 
 
+def test_many_records_go_in_pieces(folder: LogFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "PIECE_RECORDS", 40)
+    owner = credit()
+    folder.fill(credit_log(records=100, objects_count=3))
+    run(with_missing_feature(owner))
+    receipt = replayed(owner)
+    assert (receipt.replayed, receipt.receipt.counts.loaded, receipt.receipt.batches) == (100, 100, 3)
+    assert books(owner).without_origin().rows == books(clean_run(owner)).without_origin().rows
+
+
 def test_pairs_are_replayed_with_both_halves(folder: LogFolder) -> None:
     """Requests and responses in objects of their own, loaded in one batch and in several runs."""
     calls, owner = Calls(24), collector(logs={"lookback": "0h"})

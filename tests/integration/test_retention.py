@@ -268,6 +268,25 @@ def test_objects_that_the_ledger_has_forgotten_are_not_read(
     assert query(empty_database, 'SELECT count(*) FROM payload."Payload_credit-risk"') == [(0,)]
 
 
+def test_an_object_that_the_ledger_calls_stale_is_not_forgotten(
+    tmp_path: Path, empty_database: Connection
+) -> None:
+    use_resolver(None)
+    site = Site(tmp_path, empty_database)
+    assert site.environment
+    site.subscribe(error_budget={"share": None})
+    site.write(log(records=60, objects=3, defects={}))
+    assert site.json("run", "credit-risk", *WINDOW)["read"] == 60
+    for statement in (
+        "UPDATE payload.paylog_object SET state = 'stale' WHERE object_id = 1",
+        "INSERT INTO payload.paylog_retention (subscription_id, forgotten_before) "
+        "VALUES ('credit-risk', now() + interval '1 day')",
+    ):
+        query(empty_database, statement)
+    planned = site.json("plan", "credit-risk", *WINDOW)
+    assert (planned["objects"], planned["again"], planned["forgotten"]) == (1, 1, 0)
+
+
 def test_a_month_that_was_dropped_gets_no_partition(data_mart: DataMart) -> None:
     owner = kept()
     data_mart.ensure(owner)
@@ -288,3 +307,20 @@ def test_rows_that_are_not_delivered_yet_keep_their_month(data_mart: DataMart, d
     assert (done.removed, done.retained_from) == ((), datetime(2024, 1, 1, tzinfo=UTC))
     assert "rows from 2024-01-10 on are not delivered yet" in done.as_text()
     assert len(stored(database)) == 8
+
+
+def test_a_dry_run_knows_that_a_mark_never_goes_back(data_mart: DataMart) -> None:
+    two_months(data_mart, kept())
+    maintain(kept(), apply=True, now=NOW)
+    for longer in (kept(payload="90d"), kept(quarantine="30d")):
+        said, done = (maintain(longer, apply=apply, now=NOW) for apply in (False, True))
+        assert said.retained_from == done.retained_from == datetime(2024, 4, 1, tzinfo=UTC)
+
+
+def test_rows_that_were_replaced_before_their_delivery_keep_no_month(data_mart: DataMart) -> None:
+    document = kept().document() | {"deliver": {"connection": "service", "data_set": "d"}}
+    owner = Subscription.model_validate(document)
+    two_months(data_mart, owner)
+    load(data_mart, owner, {written("old", OLD, "v2"): [block(owner, range(5), start=YOUNG)]}, "run-3")
+    done = maintain(owner, apply=True, now=NOW)
+    assert (done.removed, done.left) == (("Payload_credit_2024_01",), None)

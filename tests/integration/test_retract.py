@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from paylog import pipeline, replay, retract
+from paylog import pipeline, posted, replay, retract
 from paylog.data_mart.deliveries import DeliveryState, Settlement
+from paylog.data_mart.maintenance import Cutoffs
 from paylog.data_mart.session import quoted
 from paylog.errors import ConfigurationError
+from paylog.layout import Window
 from paylog.subscription import Subscription
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.decoded import with_missing_feature
@@ -67,6 +70,21 @@ def test_a_window_goes_and_comes_back(folder: LogFolder) -> None:
     run(owner, hours(12, 24))
     assert books(owner) == whole
     assert watermark(owner).complete_through == DAY.end
+
+
+def test_a_window_leaves_what_was_posted_at_another_time(folder: LogFolder) -> None:
+    """Its address has no time, and nobody could load it again."""
+    owner = credit(logs={"lookback": "0h"})
+    logged, handed_over = credit_log(records=40, objects_count=2).objects()
+    folder.write("2024/03/04/00/a.jsonl", logged.data)
+    run(owner)
+    with pipeline.open_data_mart(owner) as data_mart:
+        receipt = posted.store(data_mart, owner, handed_over.data)
+    assert receipt.counts.loaded
+    assert taken_back(owner, window=DAY).extent.objects == 1
+    assert len(books(owner).rows) == receipt.counts.loaded
+    posted_at = receipt.window_start, receipt.window_end
+    assert taken_back(owner, window=Window(*posted_at)).extent.rows == receipt.counts.loaded
 
 
 def test_a_run_and_a_batch_are_taken_back_with_an_audit(folder: LogFolder) -> None:
@@ -143,6 +161,34 @@ def test_the_other_halves_wait_again(folder: LogFolder, side: int) -> None:
         assert paired_books(owner) == alone
     run_until_done(owner)
     assert paired_books(owner) == whole == paired_books(clean_run(owner))
+
+
+def test_a_half_that_is_wanted_again_meets_a_repeated_one_that_waits(folder: LogFolder) -> None:
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
+    run(owner)
+    whole = paired_books(owner)
+    taken_back(owner, window=hours(0, 1))
+    with pipeline.open_data_mart(owner) as data_mart:
+        assert data_mart.pending(owner.id).halves == 24
+    run_until_done(owner)
+    assert paired_books(owner) == whole
+
+
+def test_halves_that_were_taken_back_are_accounted_for_when_the_receipts_go(folder: LogFolder) -> None:
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    run(owner)
+    taken_back(owner, window=DAY)
+    with pipeline.open_data_mart(owner) as data_mart:
+        assert data_mart.pending(owner.id).halves == 0
+        later = Cutoffs(ledger=datetime.now(UTC) + timedelta(days=1))
+        cleared = data_mart.maintenance.clear(owner.id, later, DAY.start)
+        assert (cleared.objects, cleared.receipts) == (1, 2)
+        assert data_mart.pending(owner.id).halves == 0
 
 
 def test_a_replay_is_taken_back_and_its_records_are_open_again(folder: LogFolder) -> None:

@@ -209,6 +209,8 @@ def test_statements_hold_no_password_and_roles_must_differ(mart: Mart) -> None:
         RolePlan(SCHEMA, mart.owner, mart.owner)
     with pytest.raises(ConfigurationError, match="no login"):
         RolePlan(SCHEMA, mart.owner, replace(mart.load, login=""))
+    with pytest.raises(ConfigurationError, match="names no database"):
+        RolePlan(SCHEMA, replace(mart.owner, schema=""), replace(mart.load, schema=""))
 
 
 def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
 from paylog.airflow.rest import AirflowRest
 from paylog.cli import airflow_run
 from paylog.cli.airflow_run import AirflowRun
-from paylog.cli.exit_code import ExitCode, UnfinishedRunError
+from paylog.cli.exit_code import ExitCode, reported
 from paylog.connections import Connection, parse, use_resolver
 from paylog.errors import AccessDenied, ConfigurationError, RetriableError, StopError
 from paylog.layout import Window
@@ -111,11 +112,24 @@ def test_a_run_is_started_as_the_form_does_it_and_followed_to_its_receipt(
     assert lines[2] == "1 of 3 batches, 1 s left (1 running, 1 waiting)"
 
 
-def test_a_run_that_fails_names_the_tasks(connect: Callable[[Played], AirflowRest]) -> None:
+def test_batches_that_are_cleared_meanwhile_are_to_be_loaded_again(
+    connect: Callable[[Played], AirflowRest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(Played(["failed", None], [None, None], ["success"] * 2, ["success"] * 2))
+    started().follow(as_json=False)
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert lines == ["1 of 2 batches, 1 s left (1 waiting)", "0 of 2 batches (2 waiting)", "2 of 2 batches"]
+
+
+def test_a_run_that_fails_names_the_tasks(
+    connect: Callable[[Played], AirflowRest], capsys: pytest.CaptureFixture[str]
+) -> None:
     connect(Played(["success", "failed", "failed", "failed", "failed"], ends="failed"))
-    with pytest.raises(UnfinishedRunError, match=r"batch 1; batch 2; batch 3 and 1 more") as failure:
+    with pytest.raises(typer.Exit) as end, reported(as_json=True):
         started().follow(as_json=True)
-    assert failure.value.code is ExitCode.STOPPED
+    assert end.value.exit_code == ExitCode.STOPPED
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert "batch 1; batch 2; batch 3 and 1 more" in told["message"]
 
 
 def test_a_paused_dag_is_refused_before_anything_is_started(

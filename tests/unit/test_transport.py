@@ -13,7 +13,7 @@ from paylog.transport import checked_url, is_loopback, verified_tls
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("PGHOST", "PGSSLMODE", "PGSSLROOTCERT"):
+    for name in ("PGHOST", "PGHOSTADDR", "PGSSLMODE", "PGSSLROOTCERT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -70,6 +70,11 @@ def test_a_server_elsewhere_is_verified(options: dict[str, str]) -> None:
     assert found["sslmode"] == "verify-full"
     assert found["sslrootcert"] == "system" or Path(found["sslrootcert"]).exists()
     assert verified_tls({**options, "sslrootcert": "ca.pem"}) == {"sslmode": "verify-full"}
+
+
+def test_an_address_in_the_environment_of_libpq_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "10.1.2.3")
+    assert verified_tls({"host": "localhost"})["sslmode"] == "verify-full"
 
 
 def test_the_environment_of_libpq_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

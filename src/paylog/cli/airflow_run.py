@@ -12,7 +12,6 @@ import typer
 
 from paylog.airflow.rest import FINISHED, AirflowRest
 from paylog.cli.answer import print_json, printable
-from paylog.cli.exit_code import ExitCode, UnfinishedRunError
 from paylog.connections import resolve
 from paylog.errors import StopError
 from paylog.forecast import duration
@@ -65,7 +64,7 @@ class AirflowRun:
     def follow(self, as_json: bool) -> None:
         """Say how far it is until it has finished, then print its receipt.
 
-        :raises UnfinishedRunError: it failed; what was loaded stays, and a later run takes up the rest.
+        :raises StopError: it failed; what was loaded stays, and a later run takes up the rest.
         """
         run = f"{self._airflow.url}/dags/{self._dag_id}/runs/{self._run_id}"
         self._say(f"Airflow runs it: {run}")
@@ -73,7 +72,7 @@ class AirflowRun:
             state = self._awaited()
             if state == "failed":
                 tasks = self._airflow.tasks(self._dag_id, self._run_id)
-                raise UnfinishedRunError(f"{run} failed. {_failures(tasks)}", ExitCode.STOPPED)
+                raise StopError(f"{run} failed. {_failures(tasks)}")
             self._print_receipt(as_json)
 
     def _awaited(self) -> str:
@@ -102,8 +101,8 @@ class AirflowRun:
         done = sum(task["state"] in _ENDED for task in loads)
         # Only then: between two batches the estimate would grow, line by line.
         if done != self._done:
-            seconds = (time.monotonic() - self._started) * (len(loads) - done) / done
-            self._done, self._left = done, f", {duration(seconds)} left" if done < len(loads) else ""
+            seconds = (time.monotonic() - self._started) * (len(loads) - done) / max(done, 1)
+            self._done, self._left = done, f", {duration(seconds)} left" if 0 < done < len(loads) else ""
         states = Counter(task["state"] or "waiting" for task in loads if task["state"] not in _ENDED)
         now = f" ({', '.join(f'{count} {state}' for state, count in states.items())})" if states else ""
         return f"{done:,} of {len(loads):,} batches{self._left}{now}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paylog.cli.answer import print_json, print_table
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def alerts(
-    subscription_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
-    ] = None,
+    subscription_ids: SubscriptionIds = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the resolved ones, the newest first.")
     ] = False,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from paylog.cli.exit_code import NotFoundError
-from paylog.errors import ConfigurationError
+from paylog.errors import ConfigurationError, Reason
 
 if TYPE_CHECKING:
     from paylog.layout import Window
@@ -21,6 +21,7 @@ DEFAULT_FOLDER = Path("subscriptions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 SubscriptionId = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Id of the subscription.")]
+SubscriptionIds = Annotated[list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")]
 Folder = Annotated[
     Path,
     typer.Option(
@@ -38,6 +39,9 @@ From = Annotated[
         help="Start of the window: 2024-03-04 or 2024-03-04T05:00Z; without an offset, in the zone of the "
         "schedule. Left out: the watermark, else the schedule's start, else a day ago.",
     ),
+]
+OfReason = Annotated[
+    Reason | None, typer.Option("--reason", metavar="REASON", help="Only records with this reason code.")
 ]
 To = Annotated[
     str | None,
@@ -112,13 +116,11 @@ def asked_window(subscription: Subscription, start: str | None, end: str | None)
 
     :raises ConfigurationError: unreadable, empty, or without a start.
     """
-    if start is None:
-        if end is not None:
-            raise ConfigurationError("--to needs --from: say where the window starts")
-        return None
-    zone = ZoneInfo(subscription.schedule.timezone)
-    until = _moment(end, "--to", zone) if end else datetime.now(UTC)
-    return _window(_moment(start, "--from", zone), until)
+    if start is not None:
+        return chosen_window(subscription, start, end)[0]
+    if end is not None:
+        raise ConfigurationError("--to needs --from: say where the window starts")
+    return None
 
 
 def _window(since: datetime, until: datetime) -> Window:

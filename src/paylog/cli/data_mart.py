@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paylog.cli.answer import print_json
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import reported
 from paylog.errors import ConfigurationError
 
@@ -23,11 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")]
 
 
 @app.command(epilog="Example:  paylog data-mart setup credit-risk")
-def setup(subscription_ids: Ids = None, folder: Folder = DEFAULT_FOLDER, as_json: Json = False) -> None:
+def setup(
+    subscription_ids: SubscriptionIds = None, folder: Folder = DEFAULT_FOLDER, as_json: Json = False
+) -> None:
     """Create or migrate control tables, payload tables and partitions, as the owner's role.
 
     Runs do that by themselves where they have the owner's connection; where they do not, run this first.
@@ -51,7 +52,7 @@ def setup(subscription_ids: Ids = None, folder: Folder = DEFAULT_FOLDER, as_json
 
 @app.command(epilog="Example:  paylog data-mart roles credit-risk --apply --admin postgres_admin")
 def roles(
-    subscription_ids: Ids = None,
+    subscription_ids: SubscriptionIds = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Run the statements. Without, only print them.")
     ] = False,

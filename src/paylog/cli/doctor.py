@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paylog.cli.answer import print_json, print_table, printable
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import ExitCode, reported
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    subscription_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
-    ] = None,
+    subscription_ids: SubscriptionIds = None,
     seconds: Annotated[
         float, typer.Option("--time-limit", min=0.1, max=600, help="Seconds that one check may take.")
     ] = 20.0,

@@ -49,7 +49,9 @@ class NotFoundError(StopError):
 
 
 class UnfinishedRunError(PaylogError):
-    """Some batches of a run failed; each was rolled back and reported on its own.
+    """A run was not carried through: batches that failed were rolled back, or rows are not delivered.
+
+    Its receipt was printed.
 
     :param code: of the worst failure.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paylog.cli.answer import print_json, print_table
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def maintain(
-    subscription_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
-    ] = None,
+    subscription_ids: SubscriptionIds = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do it. Without, only say what is due.")] = False,
     folder: Folder = DEFAULT_FOLDER,
     as_json: Json = False,
@@ -40,7 +38,7 @@ def maintain(
 
 
 def _print(upkeep: Upkeep) -> None:
-    from paylog.upkeep import human
+    from paylog.subscription.quantities import format_size
 
     typer.echo(f"{upkeep.subscription_id}  {'done' if upkeep.applied else 'due'}: {upkeep.as_text()}")
     for name in upkeep.removed:
@@ -48,4 +46,4 @@ def _print(upkeep: Upkeep) -> None:
     sizes = upkeep.sizes
     cells = (sizes.table_bytes, sizes.index_bytes, sizes.detached_bytes, sizes.control_bytes)
     columns = ("  rows (estimate)", "months", "table", "indexes", "detached", "control tables")
-    print_table(columns, [(sizes.rows, sizes.partitions, *map(human, cells))], columns)
+    print_table(columns, [(sizes.rows, sizes.partitions, *map(format_size, cells))], columns)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from paylog.cli.answer import print_json, print_table
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import ExitCode, reported
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def monitors(
-    subscription_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
-    ] = None,
+    subscription_ids: SubscriptionIds = None,
     folder: Folder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:

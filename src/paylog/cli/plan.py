@@ -66,8 +66,11 @@ def plan(
 
         subscription = find_subscription(folder, subscription_id)
         window, _ = chosen_window(subscription, start, end)
-        planned = pipeline.plan(subscription, window, batch_bytes=batch_size, reprocess=reprocess)
-        seen = preview(subscription, planned, default_workers(subscription), SAMPLED_OBJECTS if sample else 0)
+        crew = default_workers(subscription)
+        planned = pipeline.plan(
+            subscription, window, batch_bytes=batch_size, workers=crew, reprocess=reprocess
+        )
+        seen = preview(subscription, planned, crew, SAMPLED_OBJECTS if sample else 0)
         if as_json:
             print_json(seen.as_dict())
         else:

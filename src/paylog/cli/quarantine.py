@@ -14,12 +14,13 @@ from paylog.cli.choice import (
     DEFAULT_FOLDER,
     Folder,
     Json,
+    OfReason,
     SubscriptionId,
     find_subscription,
     find_subscriptions,
 )
 from paylog.cli.exit_code import NotFoundError, reported
-from paylog.errors import ConfigurationError, Reason
+from paylog.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from paylog.data_mart import QuarantinedRecord
@@ -35,9 +36,7 @@ app = typer.Typer(
 @app.command("list", epilog="Example:  paylog quarantine list credit-risk --reason TYPE_MISMATCH")
 def list_records(
     subscription_id: SubscriptionId,
-    reason: Annotated[
-        Reason | None, typer.Option("--reason", metavar="REASON", help="Only records with this reason code.")
-    ] = None,
+    reason: OfReason = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=100_000, help="At most so many, newest first.")
     ] = 50,

@@ -12,20 +12,19 @@ from paylog.cli.choice import (
     DEFAULT_FOLDER,
     Folder,
     Json,
+    OfReason,
     SubscriptionId,
     To,
     asked_window,
     find_subscription,
 )
+from paylog.cli.deliver import delivered
 from paylog.cli.exit_code import reported
-from paylog.errors import Reason
 
 
 def replay(
     subscription_id: SubscriptionId,
-    reason: Annotated[
-        Reason | None, typer.Option("--reason", metavar="REASON", help="Only records with this reason code.")
-    ] = None,
+    reason: OfReason = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="Only records of objects from this time on."),
@@ -45,9 +44,11 @@ def replay(
         pipeline.prepare(subscription)
         run_id = f"replay__{datetime.now(UTC).isoformat()}"
         receipt = replay_records(subscription, run_id, Selection(reason, window))
-        if subscription.deliver is not None and receipt.receipt.counts.loaded:
-            pipeline.deliver(subscription, run_id)
+        wanted = subscription.deliver is not None and receipt.receipt.counts.loaded
+        refused = delivered(subscription, run_id) if wanted else None
         if as_json:
             print_json(receipt.as_dict())
         else:
             typer.echo(receipt.as_text())
+        if refused is not None:
+            raise refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from typing import Annotated
 
 import typer
@@ -52,7 +53,7 @@ def retract(
             raise ConfigurationError("say what to take back: either --batch, or --run, or --from (and --to)")
         selection = retraction.Selection(batch, run, window)
         if yes:
-            found = retraction.retract(subscription, selection, actor=getpass.getuser(), reason=reason)
+            found = retraction.retract(subscription, selection, actor=_actor(), reason=reason)
         else:
             found = retraction.preview(subscription, selection)
         if as_json:
@@ -62,3 +63,11 @@ def retract(
             typer.echo(line)
         if not yes:
             typer.echo("Nothing was changed: add --yes to do it.")
+
+
+def _actor() -> str:
+    """The operating system's user; containers often run as a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -19,11 +19,10 @@ from paylog.cli.choice import (
     chosen_window,
     find_subscription,
 )
-from paylog.cli.deliver import post
+from paylog.cli.deliver import delivered
 from paylog.cli.exit_code import ExitCode, UnfinishedRunError, reported
 from paylog.cli.plan import BatchSize, default_workers, plan_lines
 from paylog.cli.stoppable import stoppable
-from paylog.errors import PaylogError
 
 if TYPE_CHECKING:
     from paylog.cli.progress import RunProgress
@@ -141,19 +140,10 @@ def _conclude(
             f"{len(receipts):,} are committed and the watermark stays. A later run takes up the rest.",
             _worst(progress),
         )
-    refused = _delivered(subscription, run_id) if subscription.deliver else None
+    refused = delivered(subscription, run_id) if subscription.deliver else None
     _print(pipeline.reconcile(subscription, run_id, planned.window), progress, as_json)
     if refused is not None:
         raise refused
-
-
-def _delivered(subscription: Subscription, run_id: str) -> PaylogError | None:
-    """Deliver the run. What fails is told after the receipt: the rows are loaded all the same."""
-    try:
-        post(subscription, run_id)
-    except PaylogError as error:
-        return error
-    return None
 
 
 def _worst(progress: RunProgress) -> ExitCode:

@@ -92,7 +92,6 @@ def diff(subscription_id: SubscriptionId, folder: Folder = DEFAULT_FOLDER, as_js
 
         subscription = find_subscription(folder, subscription_id)
         with open_data_mart(subscription) as data_mart:
-            data_mart.setup()
             found = data_mart.schema_change(subscription)
         if as_json:
             print_json({"subscription": subscription.id, **asdict(found)})

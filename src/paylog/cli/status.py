@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paylog.cli.answer import moment, print_json, print_table
-from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, find_subscriptions
+from paylog.cli.choice import DEFAULT_FOLDER, Folder, Json, SubscriptionIds, find_subscriptions
 from paylog.cli.exit_code import reported
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ class Status:
 
 
 def status(
-    subscription_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUBSCRIPTION]...", show_default="all")
-    ] = None,
+    subscription_ids: SubscriptionIds = None,
     receipts: Annotated[
         int, typer.Option("--receipts", min=1, max=1000, help="How many of the last batches to show.")
     ] = 5,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, delete, exists, func, or_, select
 
 from paylog.data_mart import retention
 from paylog.data_mart.control_tables import (
@@ -123,7 +123,14 @@ def _clear_some(sessions: Sessions, table: Table, key: str, which: ColumnElement
 
 
 def _carry(connection: Connection, subscription_id: str, ids: Sequence[int]) -> None:
-    committed = receipts.c.state == "committed"
-    sums = [func.coalesce(func.sum(receipts.c[name]).filter(committed), 0) for name in retention.COUNTED[1:]]
-    row = connection.execute(select(func.count(), *sums).where(receipts.c.receipt_id.in_(ids))).one()
+    r = receipts.c
+    counts: dict[str, ColumnElement[int]] = {
+        name: func.sum(r[name]).filter(r.state == "committed") for name in retention.COUNTED[1:]
+    }
+    # The halves that a retracted batch left to wait have settled since, with the receipt that took it back.
+    counts["settled"] = func.sum(
+        case((r.state == "committed", r.settled), (r.state == "retracted", r.settled - r.pending), else_=0)
+    )
+    sums = [func.coalesce(counts[name], 0) for name in retention.COUNTED[1:]]
+    row = connection.execute(select(func.count(), *sums).where(r.receipt_id.in_(ids))).one()
     retention.carry(connection, subscription_id, dict(zip(retention.COUNTED, map(int, row), strict=True)))

@@ -46,7 +46,7 @@ from paylog.data_mart.session import Sessions, run
 from paylog.data_mart.training_records import TrainingRecords
 from paylog.data_mart.vitals import Vitals
 from paylog.data_mart.watermark import Watermark
-from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason, SchemaMismatch
+from paylog.errors import ErrorBudgetExceeded, PayloadRefused, PaylogError, Reason
 from paylog.pairing import Normalize, unpairable
 from paylog.records import Receipt
 
@@ -138,13 +138,9 @@ class DataMart:
         """
         table, what = self._table(subscription), f"prepare subscription {subscription.id!r}"
         with self._sessions.transaction(what) as connection:
-            if refused := subscriptions.schema_change(connection, subscription, table).refused:
-                raise SchemaMismatch(
-                    f"Payload table {self.schema}.{table.name} does not fit the model schema: "
-                    + "; ".join(refused)
-                    + ". Or give the subscription a new id, and so a new table."
-                )
-            if not table.changes(connection):
+            found = subscriptions.schema_change(connection, subscription, table)
+            table.check(found.refused)
+            if not found.statements:
                 subscriptions.register(connection, subscription, [])
                 return []
         with self._owner.transaction(what) as connection:
@@ -160,6 +156,8 @@ class DataMart:
         """The model schema beside the table and the version that loaded it last. Changes nothing."""
         table = self._table(subscription)
         with self._sessions.transaction(f"compare the schema of {subscription.id!r}") as connection:
+            if setup.installed_version(connection, self.schema) is None:
+                return SchemaChange(None, table.model_schema.version, *table.compare(connection))
             return subscriptions.schema_change(connection, subscription, table)
 
     @contextmanager
@@ -296,11 +294,6 @@ class DataMart:
         """A batch of the stored plan. Raises ``StopError`` when there is none of that name."""
         with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
             return plans.read_one(connection, subscription_id, run_id, batch_id)
-
-    def planned_batches(self, subscription_id: str, run_id: str) -> dict[str, str]:
-        """State (planned, committed, over_budget, refused) by batch id of a run's stored plan."""
-        with self._sessions.transaction(f"read the plan of run {run_id!r}") as connection:
-            return plans.states(connection, subscription_id, run_id)
 
     def stored_counts(self, subscription_id: str, run_id: str, most_rows: int = 100_000) -> list[StoredCount]:
         """Ledger's and, for up to about ``most_rows``, the table's own row count of a run's live objects."""

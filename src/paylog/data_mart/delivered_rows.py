@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import Present, payload_table_name, read_columns
 from paylog.data_mart.session import quoted
+from paylog.errors import SchemaMismatch
 
 Place: TypeAlias = tuple[int, int, int]
 """(object id, position of the record in it, row of the record from 1; 0: the id names no row)."""
@@ -64,6 +65,7 @@ def query(
 
     :param sides: columns of request and response.
     :param between: only those from one place to another, both included; ends may have rows beyond.
+    :raises SchemaMismatch: the table lacks a column.
     """
     span = connection.execute(
         select(
@@ -82,6 +84,10 @@ def query(
         return None
     name = payload_table_name(subscription_id)
     present = read_columns(connection, schema, name)
+    if missing := [column for side in sides for column in side if column not in present]:
+        raise SchemaMismatch(
+            f"Payload table {schema}.{name} has no columns {missing}. A run brings it to the model schema."
+        )
     request, response = (_json_array(side, present) for side in sides)
     where = f"scoring_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
     where += f" AND _object_id = ANY ('{{{','.join(map(str, ids))}}}')"
@@ -108,13 +114,18 @@ def read(
         cursor.itersize = _ROWS_A_FETCH
         cursor.execute(chosen.encode())
         for object_id, position, scoring_id, *cells in cursor:
-            base, dash, number = scoring_id.rpartition("-")
-            if dash and number.isdigit():
-                row = int(number) if len(number) < 10 else 0
-            else:
-                base, row = scoring_id, 0
+            base, row = parted(scoring_id)
             if between is None or between[0] <= (object_id, position, row) <= between[1]:
                 yield PayloadRow(object_id, position, row, base, scoring_id, *cells)
+
+
+def parted(scoring_id: str) -> tuple[str, int]:
+    """A scoring id without its row's number, and that number; 0: the id names no row."""
+    base, dash, number = scoring_id.rpartition("-")
+    # As the pattern of ``retracted_rows``: other digits than these are a part of somebody's own id.
+    if not (dash and number.isascii() and number.isdigit()):
+        return scoring_id, 0
+    return base, int(number) if len(number) < 10 else 0
 
 
 def _json_array(names: Sequence[str], present: Mapping[str, Present]) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RECORD_TIMESTAMP = "record_timestamp"
 RECORD_ID = "_record_id"
 _ROWS_A_STATEMENT = 1000
+# Of one statement, in PostgreSQL's protocol.
+_PARAMETERS = 65_535
 
 
 def feedback_table_name(subscription_id: str) -> str:
@@ -84,7 +86,8 @@ class FeedbackTable:
             schema=self.schema,
         )
         loaded = 0
-        for batch in rows.to_batches(max_chunksize=_ROWS_A_STATEMENT):
+        most = min(_ROWS_A_STATEMENT, _PARAMETERS // rows.num_columns)
+        for batch in rows.to_batches(max_chunksize=most):
             statement = insert(target).values(batch.to_pylist()).on_conflict_do_nothing()
             added = connection.execute(statement.returning(target.c[RECORD_ID]))
             loaded += len(added.all())

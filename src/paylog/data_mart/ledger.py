@@ -16,6 +16,8 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
+    CollectionAggregate,
     ColumnElement,
     Connection,
     FromClause,
@@ -37,6 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from paylog.data_mart import partners
+from paylog.data_mart.control_columns import COUNT_NAMES
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
 from paylog.data_mart.session import run
@@ -44,7 +47,6 @@ from paylog.data_mart.setup import lock
 from paylog.records import CaptureObject, Counts, Extent
 
 URIS_AT_ONCE = 10_000
-_COUNTS = ("read", "loaded", "duplicate", "rejected", "filtered", "pending")
 _FREED = table("paylog_freed", *map(column, KEY), schema="pg_temp")
 _HEAD = "state NOT IN ('superseded', 'grown', 'replayed', 'retracted')"
 
@@ -226,7 +228,7 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         update(objects)
         .where(objects.c.object_id == bindparam("id"))
         .values(
-            **{name: bindparam(f"new_{name}") for name in _COUNTS},
+            **{name: bindparam(f"new_{name}") for name in COUNT_NAMES},
             min_scoring_timestamp=bindparam("earliest"),
             max_scoring_timestamp=bindparam("latest"),
             end_byte=bindparam("new_end_byte"),
@@ -235,7 +237,7 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         )
     )
     rows = [
-        {f"new_{name}": getattr(outcome.counts, name) for name in _COUNTS}
+        {f"new_{name}": getattr(outcome.counts, name) for name in COUNT_NAMES}
         | {
             "id": outcome.object_id,
             "earliest": outcome.min_scoring_timestamp,
@@ -266,7 +268,8 @@ def settle(
     removed = objects.alias("removed")
     if superseded:
         _note_freed(connection, payload_table, superseded)
-        _mark_stale(connection, claimant.subscription_id, removed, removed.c.object_id.in_(superseded))
+        mine = removed.c.object_id == _any_of(superseded)
+        _mark_stale(connection, claimant.subscription_id, removed, mine)
     meanwhile = removed.c.superseded_at >= func.now()
     _mark_stale(connection, claimant.subscription_id, removed, meanwhile, claimant.receipt_id)
 
@@ -279,9 +282,14 @@ def _note_freed(connection: Connection, payload_table: PayloadTable, superseded:
     earliest, latest = connection.execute(select(func.min(moment), func.max(moment)).where(~came_back)).one()
     connection.execute(
         update(objects)
-        .where(objects.c.object_id.in_(superseded))
+        .where(objects.c.object_id == _any_of(superseded))
         .values(superseded_at=func.clock_timestamp(), freed_from=earliest, freed_until=latest)
     )
+
+
+def _any_of(object_ids: Sequence[int]) -> CollectionAggregate[bool]:
+    """One parameter for any number of ids: a retraction may have more than a statement has parameters."""
+    return any_(cast(list(object_ids), ARRAY(BigInteger)))
 
 
 def _mark_stale(
@@ -317,7 +325,7 @@ def _mark_stale(
 
 def entry_sums(connection: Connection, receipt_id: int) -> Counts:
     """Counts of all ledger entries of one receipt, summed by the server."""
-    query = select(*(func.coalesce(func.sum(objects.c[name]), 0) for name in _COUNTS))
+    query = select(*(func.coalesce(func.sum(objects.c[name]), 0) for name in COUNT_NAMES))
     row = connection.execute(query.where(objects.c.receipt_id == receipt_id)).one()
     return Counts(*map(int, row))
 

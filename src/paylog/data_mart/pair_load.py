@@ -201,9 +201,12 @@ class PairLoad:
             counts.duplicate += count - waiting
 
     def _account(self, object_id: int) -> ObjectLoad:
-        """Which object's entry counts a half: its own if this batch loads it."""
+        """Which object's entry counts a half: its own if this batch loads it.
+
+        A half that waited, and will wait on, is of neither: a load that brings none of its own has accounts.
+        """
         target = self._targets.get(object_id) or self._accounts.get(object_id)
-        return target or next(reversed(self._targets.values()))
+        return target or next(reversed((self._targets or self._accounts).values()))
 
     def _count_repeated(self, repeated: Mapping[int, int]) -> None:
         for object_id, count in repeated.items():

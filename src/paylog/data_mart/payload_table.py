@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,13 +124,17 @@ class PayloadTable:
         :raises SchemaMismatch: no statement can.
         """
         changes, problems = self.compare(connection)
+        self.check(problems)
+        return changes
+
+    def check(self, problems: Sequence[str]) -> None:
+        """:raises SchemaMismatch: there is any problem."""
         if problems:
             raise SchemaMismatch(
                 f"Payload table {self.schema}.{self.name} does not fit the model schema: "
                 + "; ".join(problems)
                 + ". Or give the subscription a new id, and so a new table."
             )
-        return changes
 
     def _widened(self, connection: Connection, present: dict[str, Present]) -> list[str]:
         """Columns of whole numbers that may become double precision: none that it holds would change."""

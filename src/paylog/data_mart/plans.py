@@ -20,7 +20,7 @@ KEPT = timedelta(days=90)
 class PlannedBatch:
     """Some objects to load in one transaction.
 
-    :param state: ``planned``, ``committed``, ``over_budget`` or ``refused``.
+    :param state: ``planned``, ``committed``, ``over_budget``, ``refused`` or ``retracted``.
     """
 
     batch_id: str
@@ -54,14 +54,6 @@ def save(connection: Connection, subscription_id: str, run_id: str, plan: Iterab
     ]
     if rows:
         connection.execute(insert(batches), rows)
-
-
-def states(connection: Connection, subscription_id: str, run_id: str) -> dict[str, str]:
-    """State by batch id of a run's batches."""
-    query = select(batches.c.batch_id, batches.c.state).where(
-        batches.c.subscription_id == subscription_id, batches.c.run_id == run_id
-    )
-    return dict(connection.execute(query.order_by(batches.c.batch_id)).all())
 
 
 def read_one(connection: Connection, subscription_id: str, run_id: str, batch_id: str) -> PlannedBatch:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, any_, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from paylog.data_mart.control_tables import objects, pending, quarantine
+from paylog.data_mart.delivered_rows import parted
 from paylog.data_mart.object_load import ObjectLoad
 from paylog.data_mart.session import raw as psycopg_link
 from paylog.errors import Reason
@@ -138,12 +139,11 @@ class Closing:
             "WHERE scoring_timestamp BETWEEN %s AND %s AND _object_id = %s".encode(),
             (outcome.min_scoring_timestamp, outcome.max_scoring_timestamp, object_id),
         )
-        found = [(position, scoring_id.rpartition("-")[2]) for position, scoring_id in rows.fetchall()]
+        numbered = {(position, parted(scoring_id)[1]) for position, scoring_id in rows}
         wanted = Counter(record.position for record in entry.records)
-        numbered = {(position, int(n)) for position, n in found if n.isdigit() and len(n) < 10}
         # A record's only row need not say its number in its id.
         single = {(r.position, r.row) for r in entry.records if wanted[r.position] == 1}
-        somehow: set[int] = {position for position, _ in found}
+        somehow: set[int] = {position for position, _ in numbered}
         return numbered | {(p, None) for p in somehow} | {place for place in single if place[0] in somehow}
 
     def keep(self, kept: Sequence[dict[str, Any]]) -> None:

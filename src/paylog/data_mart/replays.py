@@ -19,7 +19,6 @@ class Waiting(NamedTuple):
 
     quarantine_id: int
     uri: str
-    reason: str
     bytes: int
 
 
@@ -33,7 +32,7 @@ class Replays:
         """The open records of a subscription, streamed; those of one object follow each other."""
         q = quarantine.c
         query = (
-            select(q.quarantine_id, objects.c.uri, q.reason, func.length(q.raw))
+            select(q.quarantine_id, objects.c.uri, func.length(q.raw))
             .join_from(quarantine, objects)
             .where(q.subscription_id == subscription_id, q.state == "open")
             .order_by(q.object_id, q.position, q.quarantine_id)

@@ -18,7 +18,8 @@ class RolePlan:
     """The roles that three connections sign in as, in one schema of one database.
 
     :param read: None where nobody reads with a role of its own.
-    :raises ConfigurationError: a connection has no login, or two have the same, or other databases.
+    :raises ConfigurationError: a connection has no login or database, or two have the same login, or other
+        databases.
     """
 
     schema: str
@@ -30,6 +31,8 @@ class RolePlan:
         for each in self.connections:
             if not each.login:
                 raise ConfigurationError(f"connection {each.conn_id!r} has no login: it names the role")
+            if not each.schema:
+                raise ConfigurationError(f"connection {each.conn_id!r} names no database (schema)")
             if each.schema != self.owner.schema:
                 raise ConfigurationError(
                     f"connections {self.owner.conn_id!r} and {each.conn_id!r} name different databases"

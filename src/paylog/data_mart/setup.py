@@ -46,6 +46,12 @@ def lock_session(link: psycopg.Connection, *subject: str) -> None:
     link.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [_locked(subject)])
 
 
+def try_lock_session(link: psycopg.Connection, *subject: str) -> bool:
+    """As ``lock_session``, without waiting: whether it is held now."""
+    query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+    return link.execute(query, [_locked(subject)]).fetchone() == (True,)
+
+
 def _locked(subject: tuple[str, ...]) -> str:
     return "\x1f".join(("paylog", *subject))
 

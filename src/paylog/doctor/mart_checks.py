@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from paylog.doctor.examination import Answer, Health
 from paylog.doctor.store_checks import of_clock
-from paylog.upkeep import human
+from paylog.subscription.quantities import format_size
 
 if TYPE_CHECKING:
     from paylog.data_mart import DataMart
@@ -101,7 +101,7 @@ def memory(subscription: Subscription) -> Answer:
     with _mart(subscription) as mart:
         settings = mart.vitals.server().settings
     buffers, wal = int(settings["shared_buffers"]), int(settings["max_wal_size"])
-    found = f"shared_buffers {human(buffers * 8192)}, max_wal_size {human(wal * 1024**2)}"
+    found = f"shared_buffers {format_size(buffers * 8192)}, max_wal_size {format_size(wal * 1024**2)}"
     if buffers >= LEAST_BUFFERS and wal >= LEAST_WAL:
         return Answer(Health.OK, found)
     remedy = "Set shared_buffers to about a quarter of the server's memory, and max_wal_size to 1GB or more."
@@ -112,12 +112,12 @@ def space(subscription: Subscription) -> Answer:
     """Size of the database, and free space where it can be known."""
     with _mart(subscription) as mart:
         server, here = mart.vitals.server(), mart.vitals.is_here
-    size = f"the database takes {human(server.database_bytes)}"
+    size = f"the database takes {format_size(server.database_bytes)}"
     folder = server.settings.get("data_directory", "")
     if not folder or not here or not Path(folder).exists():
         return Answer(Health.UNKNOWN, f"{size}; SQL does not tell what is free", "Watch the server's disk.")
     usage = shutil.disk_usage(folder)
-    found = f"{size}; {human(usage.free)} of {human(usage.total)} are free"
+    found = f"{size}; {format_size(usage.free)} of {format_size(usage.total)} are free"
     if usage.free >= LEAST_FREE * usage.total or usage.free > 10 * server.database_bytes:
         return Answer(Health.OK, found)
     return Answer(Health.WARNING, found, "Make room, or let retention drop old months (retention:).")

@@ -55,6 +55,15 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
+def format_size(count: float) -> str:
+    """``1.2 GB``, for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
