@@ -111,6 +111,26 @@ def test_a_line_that_is_no_row_of_the_table() -> None:
     assert len(found.rows) == 1
 
 
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize(
+    "odd", [{"request_content_type": 5}, {"timestamp_ms": 10**30}, {"status_code": 10**30}]
+)
+def test_one_odd_member_rejects_its_own_line_only(odd: dict[str, Any], path: Path) -> None:
+    good = WHOLE | GENERATIONS["legacy"]
+    found = load(lines(good | odd, good), path)
+    assert (found.reasons, len(found.rows)) == ([Reason.MALFORMED_RECORD], 1)
+
+
+def test_columns_of_other_types_in_a_table() -> None:
+    head = {**WHOLE, **GENERATIONS["gateway"], "request_content_type": "application/json"}
+    rows = [head | {"status_code": status} for status in ("200", "400", "OK")]
+    words = pa.dictionary(pa.int32(), pa.string())
+    latency = {"execution_duration_ms": pa.decimal128(21, 2)}
+    found = load(as_parquet(rows, request_content_type=words, status_code=words, **latency))
+    assert [row["_response_time"] for row in found.rows] == [7]
+    assert (found.filtered, found.reasons) == (1, [Reason.MALFORMED_RECORD])
+
+
 def test_a_time_that_is_none() -> None:
     head = {"databricks_request_id": "id-1"}
     for time in ({}, {"timestamp_ms": 2**62}, {"timestamp_ms": -1}, {"request_time": "yesterday"}):

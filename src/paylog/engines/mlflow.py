@@ -11,15 +11,16 @@ Source: Databricks' documentation and the DDL of a live table; mlflow's scoring 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from paylog.codecs import JSON, MediaType, Side
+from paylog.casts import cast
+from paylog.codecs import JSON, Mask, MediaType, Side
 from paylog.codecs.body import media_type
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
@@ -44,7 +45,7 @@ _STATUSES = ("status_code", "status")
 _OK = 200
 _LATEST_MS = 7_258_118_400_000  # the year 2200
 _BODIES = ("request", "response")
-
+_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
@@ -57,12 +58,12 @@ class _Record(Struct, gc=False):
     invocation_id: str | None = None
     request_id: str | None = None
     client_request_id: str | None = None
-    timestamp_ms: int | None = None
+    timestamp_ms: _Integer | None = None
     request_time: str | None = None
     event_time: str | None = None
     timestamp: str | None = None
-    status_code: int | None = None
-    status: int | None = None
+    status_code: _Integer | None = None
+    status: _Integer | None = None
     execution_duration_ms: float | None = None
     execution_time_ms: float | None = None
     latency_ms: float | None = None
@@ -111,7 +112,7 @@ def _envelope(document: dict[str, Any]) -> Iterator[Node]:
         document.get("request_content_type"),
         first_of(document, _STATUSES, "", Accepts.NUMBER),
     )
-    if content_type is not None and media_type(content_type) != JSON:
+    if content_type is not None and (not isinstance(content_type, str) or media_type(content_type) != JSON):
         raise NoPattern
     for node in status:
         if node.slot is not None and document[node.key] != _OK:
@@ -159,25 +160,32 @@ def _body(raw: bytes) -> bytes | None:
 def _decoded(block: TableBlock, rejects: list[Reject]) -> Decoded:
     table = block.table
     bodies = [_binary(table, name) for name in _BODIES]
-    status = first_column(table, _STATUSES)
-    failed = np.zeros(table.num_rows, bool)
-    if status is not None:
-        failed = _flags(pc.not_equal(status.cast(pa.int64()), _OK))
-    absent = _flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) & ~failed
+    failed, odd = _statuses(table)
+    absent = (_flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) | odd) & ~failed
     ids = first_column(table, _IDS)
     for i in np.flatnonzero(absent):
-        known = ids is not None and ids[i].is_valid
+        known = ids is not None and ids[i].is_valid and not odd[i]
         reason = Reason.BODY_NOT_LOGGED if known else Reason.MALFORMED_RECORD
         rejects.append(Reject(int(block.positions[i]), reason, block.raw(int(i))))
     kept = ~failed & ~absent
     kinds = first_column(table, ("request_content_type",))
-    if kinds is None:
+    kinds = None if kinds is None else fitted(kinds, FieldType.STRING)
+    if kinds is None or not pa.types.is_string(kinds.type):
         groups = {"application/json": kept}
     else:
         named = pc.fill_null(kinds, "application/json")
         groups = {kind: kept & _flags(pc.equal(named, kind)) for kind in named.unique().to_pylist()}
     events = [_events(block, np.flatnonzero(mask), bodies, media_type(kind)) for kind, mask in groups.items()]
     return Decoded([one for one in events if len(one.positions)], rejects, int(failed.sum()))
+
+
+def _statuses(table: pa.Table) -> tuple[Mask, Mask]:
+    """Rows of another status than 200, and those whose status is no number."""
+    status, none = first_column(table, _STATUSES), np.zeros(table.num_rows, bool)
+    if status is None:
+        return none, none
+    codes, odd = cast(fitted(status, FieldType.INTEGER), FieldType.INTEGER)
+    return _flags(pc.not_equal(codes, _OK)), none if odd is None else odd
 
 
 def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaType) -> Events:
@@ -192,6 +200,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
 
     requests, responses = (column.take(chosen).to_pylist() for column in bodies)
     ids, revisions = texts(_IDS), texts(("served_entity_id", "model_version"))
+    latencies = taken(first_column(block.table, _LATENCIES))
     return Events(
         positions=block.positions[which],
         event_ids=pa.nulls(len(which), pa.string()) if ids is None else ids,
@@ -202,7 +211,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         response_type=JSON,
         raw=lambda i: block.raw(int(which[i])),
         transaction_ids=texts(("client_request_id",)),
-        response_times=taken(first_column(block.table, _LATENCIES)),
+        response_times=None if latencies is None else fitted(latencies, FieldType.DOUBLE),
         revisions=_model_versions(block.table, chosen) if revisions is None else revisions,
     )
 
