@@ -160,6 +160,14 @@ def test_tables(write: Any, suffix: str) -> None:
     assert [reject.reason for reject in found.rejects] == [Reason.MISSING_REQUEST]
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+def test_texts_of_a_table_may_be_of_any_type(kind: pa.DataType) -> None:
+    rows = pa.Table.from_pylist([{name: str(row.get(name, "")) for name in COLUMNS} for row in pair()])
+    data = io.BytesIO()
+    pq.write_table(rows.cast(pa.schema([(name, kind) for name in COLUMNS])), data)
+    assert values(load(data.getvalue(), key="x-request.parquet")) == ONE
+
+
 def test_a_table_of_something_else_is_kept_as_rejects() -> None:
     data = io.BytesIO()
     pq.write_table(pa.table({"id": [1, 2], "bytes": [b"\xff", b"x"], "reqType": [None, 3]}), data)

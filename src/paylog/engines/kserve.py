@@ -24,10 +24,12 @@ from paylog.engines.cloud_events import CloudEvent, Message, body_of, halves, ke
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
+from paylog.engines.flat_rows import fitted
 from paylog.engines.parquet_tables import parquet_blocks
 from paylog.engines.patterns import NoPattern, first_of, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import RejectedRecord
+from paylog.field import FieldType
 from paylog.native.pattern import Accepts, Pattern, absent, body, exactly, null, passed_over, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
@@ -142,10 +144,11 @@ def _table_records(block: TableBlock) -> list[_Record]:
 
 
 def _texts(table: pa.Table, name: str) -> list[str | None]:
-    """A column; null where it is missing or no text."""
-    if name not in table.column_names or not pa.types.is_string(table[name].type):
+    """A column, whatever type its texts have; null where it is missing or no text."""
+    column = fitted(table[name].combine_chunks(), FieldType.STRING) if name in table.column_names else None
+    if column is None or not pa.types.is_string(column.type):
         return [None] * table.num_rows
-    texts: list[str | None] = table[name].to_pylist()
+    texts: list[str | None] = column.to_pylist()
     return texts
 
 
@@ -185,5 +188,5 @@ def _header_size(record: _Record, side: HalfSide) -> int | None:
         headers = {name.lower(): value for name, value in metadata.items()}
         value = headers[_HEADER_SIZE]
         return int(value[0] if isinstance(value, list) else value)
-    except (msgspec.MsgspecError, AttributeError, KeyError, IndexError, TypeError, ValueError):
+    except (*FAILURES, AttributeError, KeyError, IndexError, TypeError, ValueError):
         return None
