@@ -125,6 +125,24 @@ def test_records_that_are_no_half(one: dict[str, Any], reason: Reason | None) ->
         assert [(reject.position, reject.reason) for reject in found.rejects] == [(0, reason)]
 
 
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (b'{"instances":[[27,clerk],[28,"x"]]}', Reason.MALFORMED_JSON),
+        (b'{"instances":[[27,"\xff"],[28,"x"]]}', Reason.INVALID_UTF8),
+    ],
+)
+def test_a_body_that_is_no_json_is_a_reject(odd: bytes, reason: Reason, path: Path) -> None:
+    asked = b'{"instances":[[27,"clerk"],[28,"x"]]}'
+    answered = {"predictions": ANSWERED["predictions"] * 2}
+    events = [pair(body, answered, f"e{n}") for n, body in enumerate((asked, odd, asked, asked))]
+    lines = "\n".join(json.dumps(half) for halves in zip(*events, strict=True) for half in halves)
+    found = load(lines.encode(), path=path)
+    assert [row["scoring_id"] for row in found.rows] == [f"e{n}-{i}" for n in (0, 2, 3) for i in (1, 2)]
+    assert found.reasons == [reason]
+
+
 def test_what_is_no_scoring_is_left_out() -> None:
     found = load([record("org.kubeflow.serving.inference.outlier", ASKED), *pair()])
     assert values(found) == ONE

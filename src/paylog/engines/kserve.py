@@ -95,7 +95,7 @@ class KServe(Engine):
             root = pattern_of(in_order(example, [*members, *texts, *others]))
         except (NoPattern, RejectedRecord, AttributeError, KeyError, TypeError, *FAILURES):
             return None
-        return Pattern(root, {}, {}, half=side)
+        return Pattern(root, {}, {}, half=side, checked="bytes" not in example)
 
     def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
         """No time yet, or a binary extension among the tensors."""
