@@ -234,6 +234,16 @@ def dumped(kind: str, body: Any) -> dict[str, Any]:
     return {"path": "/", "headers": headers, "body": json.dumps(body) + "\n"}
 
 
+@pytest.mark.parametrize("path", Path)
+def test_an_event_with_members_of_both_kinds_of_record(path: Path) -> None:
+    more = {"reqType": REQUEST, "occurrenceTime": "2024-01-19T20:00:00Z"}
+    events = [event(REQUEST, ASKED), event(RESPONSE, ANSWERED), event(RESPONSE, ASKED, id="e2", **more)]
+    events.append(event(RESPONSE, ANSWERED, id="e2"))
+    found = load("\n".join(map(json.dumps, events)).encode(), key="events.ndjson", path=path)
+    assert [row["scoring_id"] for row in found.rows] == ["e1-1", "e2-1"]
+    assert str(found.rows[1]["scoring_timestamp"]) == "2024-01-19 20:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     "events",
     [

@@ -74,20 +74,20 @@ class KServe(Engine):
         """Records of either kind with an id, a time and a body that is JSON."""
         try:
             example = msgspec.json.decode(record)
-            kind, body_of_record = (
-                ("reqType", body("bytes", base64=True)) if "bytes" in example else ("type", body("data"))
-            )
+            own = "bytes" in example
+            kind, body_of_record = ("reqType", body("bytes", base64=True)) if own else ("type", body("data"))
             side = side_of(example[kind])
             component = example.get("component")
             if side is None or component not in (None, "predictor"):
                 return None
-            times = ("occurrenceTime", "time") if "bytes" in example else ("time",)
+            times = ("occurrenceTime", "time") if own else ("time",)
             members = [
                 exactly(msgspec.json.encode(example[kind]), kind),
                 null("component") if component is None else exactly(b'"predictor"', "component"),
                 wanted("event_id", Accepts.TEXT, "id"),
                 *first_of(example, times, "timestamp", Accepts.TEXT, needed=True),
                 body_of_record,
+                *map(null, () if own else ("reqType", "occurrenceTime")),
             ]
             named = {node.key for node in members}
             texts = [passed_over(name, _TEXT) for name in _TEXTS if name not in named]
@@ -95,7 +95,7 @@ class KServe(Engine):
             root = pattern_of(in_order(example, [*members, *texts, *others]))
         except (NoPattern, RejectedRecord, AttributeError, KeyError, TypeError, *FAILURES):
             return None
-        return Pattern(root, {}, {}, half=side, checked="bytes" not in example)
+        return Pattern(root, {}, {}, half=side, checked=not own)
 
     def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
         """No time yet, or a binary extension among the tensors."""
