@@ -114,7 +114,7 @@ class Halves:
             self,
             positions=[int(self.positions[i]) for i in which],
             keys=chosen(self.keys),
-            bodies=[self.bodies[i] for i in which],
+            bodies=chosen(self.bodies),
             raw=lambda i: raw(which[i]),
             timestamps=chosen(self.timestamps),
             transaction_ids=chosen(self.transaction_ids),
