@@ -129,7 +129,8 @@ def test_only_the_own_container_is_read(tmp_path: Path) -> None:
     assert folder("modeldata/a b") == folder("https://any/container/modeldata/a%20b") == b"[1]"
     assert reason(folder, "modeldata/none") is Reason.MISSING_PAYLOAD
     assert reason(folder, "modeldata/large") is Reason.PAYLOAD_TOO_LARGE
-    outside = ("../outside", "modeldata/../../outside", "https://h/c/%2e%2e/outside", "", "a\0b", "file:///x")
+    outside = ("../outside", "modeldata/../../outside", "https://h/c/%2e%2e/outside", "", "a\0b", "file:///x",
+               "a//b", "https://h/c//a%20b", "https://h/c/")  # fmt: skip
     assert {reason(folder, one) for one in outside} == {Reason.FOREIGN_PAYLOAD}
 
 
