@@ -101,6 +101,13 @@ def test_a_stray_comma_behind_a_record_is_no_part_of_it() -> None:
     assert (len(found.rows), found.rejects) == (1, [])
 
 
+def test_a_stray_comma_of_a_record_that_is_replayed() -> None:
+    decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
+    raw = json.dumps(inputs(ROW)).encode() + b",\r"
+    (block,) = decoder.records(capture_object(raw, "a.jsonl"), [raw], [7])
+    assert (block.rejects, [list(halves.positions) for halves in block.halves]) == ([], [[7]])
+
+
 def test_payloads_stored_apart_are_fetched() -> None:
     blobs = {"datasets/big.json": json.dumps([ROW]).encode(), "https://h/c/said": json.dumps([SAID]).encode()}
     request = inputs(dataref="datasets/big.json")
@@ -168,6 +175,14 @@ def test_v1_rows_pair_by_correlation_id_and_order() -> None:
     assert rows == [("u-1-1", 41, "Risk"), ("u-1-2", 42, "No Risk")]
     assert found.rows[0]["scoring_timestamp"] == datetime(2024, 1, 19, 19, 57, 30, 123456, UTC)
     assert (found.pending, found.rejects) == (1, [])
+
+
+def test_v1_rows_are_numbered_anew_when_their_object_is_read_again() -> None:
+    key, data = v1("inputs", f"41,clerk,u-1,{V1_TIME},1", f"42,cook,u-1,{V1_TIME},1")
+    decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
+    for _ in range(2):
+        (block,) = decoder.blocks(capture_object(data, key), iter([data]))
+        assert [halves.keys for halves in block.halves] == [["u-1-1", "u-1-2"]]
 
 
 def test_v1_rows_without_a_correlation_id_are_rejects_and_other_designations_filtered() -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
 _TYPE = "azureml.inference."
+_COMMA_ENDS = b",\n", b",\r\n", b", \n", b", \r\n"
 _STRAY_COMMA = re.compile(rb",[ \t\r]*(?=\n|\Z)")
 _JSON_STARTS = {b"{", b"["}
 _ID, _TIME, _V1 = "$aml_dc_correlation_id", "$aml_dc_scoring_timestamp", ("$aml_dc_", "$aml_")
@@ -75,13 +76,14 @@ class AzureMachineLearning(Engine):
         self._decoder = msgspec.json.Decoder(_Record)
         self._csv = CsvReader(known=(_ID,))
         self._sides: dict[str, _Side] = {}
-        self._counted: tuple[str, str, int] = "", "", 0
+        self._counted = "", 0
 
     def appends(self, item: CaptureObject) -> bool:
         """The blob of the current hour grows. v1's CSV is read again as a whole: its header is its head."""
         return item.key.endswith((".jsonl", ".json"))
 
     def reader(self, item: CaptureObject) -> Reader:
+        self._counted = "", 0
         return self._csv if item.key.endswith(".csv") else documents.line_blocks
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
@@ -199,7 +201,7 @@ class AzureMachineLearning(Engine):
             Halves(
                 side=side,
                 positions=[int(block.positions[i]) for i in which],
-                keys=self._numbered([rows[i].get(_ID) for i in which], item.uri + item.version),
+                keys=self._numbered([rows[i].get(_ID) for i in which]),
                 bodies=[json.dumps({name: rows[i][name] for name in names}).encode() for i in which],
                 media=CHECKED_JSON,
                 raw=lambda i: block.raw(which[i]),
@@ -209,11 +211,9 @@ class AzureMachineLearning(Engine):
         )
         return decoded
 
-    def _numbered(self, ids: Sequence[str | None], place: str) -> list[str | None]:
+    def _numbered(self, ids: Sequence[str | None]) -> list[str | None]:
         """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks."""
-        last_place, last, number = self._counted
-        if last_place != place:
-            last, number = "", 0
+        last, number = self._counted
         keys: list[str | None] = []
         for key, group in groupby(ids):
             number = number if key == last else 0
@@ -221,7 +221,7 @@ class AzureMachineLearning(Engine):
                 number += 1
                 keys.append(f"{key}-{number}" if key else None)
             last = key or ""
-        self._counted = place, last, number
+        self._counted = last, number
         return keys
 
 
@@ -260,7 +260,9 @@ def _side_of(collection: str) -> _Side:
 
 def _without_commas(block: RecordBlock) -> RecordBlock:
     """Some writers end a line in a comma: that is no part of the record."""
-    if b",\n" not in block.data and not block.data[-64:].rstrip().endswith(b","):
+    if block.elements:
+        return RecordBlock(b"", block.first, [one.rstrip().removesuffix(b",") for one in block.elements])
+    if not any(end in block.data for end in _COMMA_ENDS) and not block.data[-64:].rstrip().endswith(b","):
         return block
     return RecordBlock(_STRAY_COMMA.sub(b"", block.data), block.first)
 
