@@ -177,6 +177,15 @@ def test_v1_rows_pair_by_correlation_id_and_order() -> None:
     assert (found.pending, found.rejects) == (1, [])
 
 
+def test_v1_rows_with_odd_quotes_keep_their_place() -> None:
+    jobs = ("clerk", '"a" b', "cook", '"c" d', '"e" f', "baker")
+    given = v1("inputs", *(f"{40 + i},{job},u-1,{V1_TIME},1" for i, job in enumerate(jobs)))
+    labels = ("Risk", "No Risk", "Risk", "Risk", "No Risk", "Risk")
+    said = v1("predictions", *(f'{label},"[0.25, 0.75]",u-1,{V1_TIME},1' for label in labels))
+    found = {row["age"]: row["prediction"] for row in decoded(given, said).rows}
+    assert found == {40 + i: label for i, label in enumerate(labels)}
+
+
 def test_v1_rows_are_numbered_anew_when_their_object_is_read_again() -> None:
     key, data = v1("inputs", f"41,clerk,u-1,{V1_TIME},1", f"42,cook,u-1,{V1_TIME},1")
     decoder = Decoder(declare("azure_machine_learning_service", FEATURES))

@@ -74,7 +74,7 @@ class AzureMachineLearning(Engine):
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
-        self._csv = CsvReader(known=(_ID,))
+        self._csv = CsvReader(known=(_ID,), ordered=True)
         self._sides: dict[str, _Side] = {}
         self._counted = "", 0
 
