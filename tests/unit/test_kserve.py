@@ -90,10 +90,11 @@ def test_the_responses_content_type_is_the_requests(path: Path) -> None:
         assert values(together(Decoder(plain), [(capture_object(data), data)])) == ONE
 
 
-@pytest.mark.parametrize("time", [None, "0001-01-01T00:00:00Z"])
-def test_without_a_time_it_is_the_objects(time: str | None) -> None:
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize("time", [None, "", "0001-01-01T00:00:00Z"])
+def test_without_a_time_it_is_the_objects(time: str | None, path: Path) -> None:
     """Before KServe 0.18 records have none."""
-    found = load(pair(occurrenceTime=time))
+    found = load(pair(occurrenceTime=time), path=path)
     assert values(found) == ONE
     assert found.rows[0]["scoring_timestamp"] == LAST_MODIFIED
     assert found.rows[0]["_timestamp_approximate"]

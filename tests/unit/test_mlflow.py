@@ -131,6 +131,26 @@ def test_columns_of_other_types_in_a_table() -> None:
     assert (found.filtered, found.reasons) == (1, [Reason.MALFORMED_RECORD])
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "reason"),
+    [
+        ("databricks_request_id", pa.array([b"\xff"]), None),
+        ("databricks_request_id", pa.array([["x"]]), None),
+        ("request", pa.array([["x"]]), Reason.BODY_NOT_LOGGED),
+        ("request", pa.array([b"\xff"]), Reason.INVALID_UTF8),
+        ("request_time", pa.array([2**64 - 1], pa.uint64()), Reason.NO_TIMESTAMP),
+        ("status_code", pa.array([200.5], pa.float32()), Reason.MALFORMED_RECORD),
+    ],
+)
+def test_a_column_that_is_something_else(name: str, column: pa.Array, reason: Reason | None) -> None:
+    table = pa.Table.from_pylist([{**WHOLE, **GENERATIONS["gateway"]}])
+    table = table.set_column(table.schema.get_field_index(name), name, column)
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    found = load(file.getvalue())
+    assert (found.reasons, len(found.rows)) == ([reason] if reason else [], 0 if reason else 1)
+
+
 def test_a_time_that_is_none() -> None:
     head = {"databricks_request_id": "id-1"}
     for time in ({}, {"timestamp_ms": 2**62}, {"timestamp_ms": -1}, {"request_time": "yesterday"}):

@@ -24,12 +24,11 @@ from paylog.engines.cloud_events import CloudEvent, Message, body_of, halves, ke
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
-from paylog.engines.flat_rows import fitted
+from paylog.engines.flat_rows import texts_in
 from paylog.engines.parquet_tables import parquet_blocks
 from paylog.engines.patterns import NoPattern, first_of, in_order
 from paylog.engines.tables import TableBlock
 from paylog.errors import RejectedRecord
-from paylog.field import FieldType
 from paylog.native.pattern import Accepts, Pattern, absent, body, exactly, null, passed_over, wanted
 from paylog.native.pattern import record as pattern_of
 from paylog.records import CaptureObject, Reject
@@ -99,7 +98,7 @@ class KServe(Engine):
 
     def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
         """No time yet, or a binary extension among the tensors."""
-        unset = pc.starts_with(halves["timestamp"], _NO_TIME)
+        unset = pc.match_substring_regex(halves["timestamp"], f"^(?:{_NO_TIME}|$)")
         odd, bodies = pc.or_(super().odd(halves), unset), halves["body"]
         if _MARK.search(bodies.buffers()[2]) is None:  # a look at all of them together costs nothing
             return odd
@@ -145,10 +144,8 @@ def _table_records(block: TableBlock) -> list[_Record]:
 
 def _texts(table: pa.Table, name: str) -> list[str | None]:
     """A column, whatever type its texts have; null where it is missing or no text."""
-    column = fitted(table[name].combine_chunks(), FieldType.STRING) if name in table.column_names else None
-    if column is None or not pa.types.is_string(column.type):
-        return [None] * table.num_rows
-    texts: list[str | None] = column.to_pylist()
+    column = texts_in(table, (name,))
+    texts: list[str | None] = [None] * table.num_rows if column is None else column.to_pylist()
     return texts
 
 

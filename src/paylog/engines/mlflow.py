@@ -25,7 +25,7 @@ from paylog.codecs.body import media_type
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes, finite
-from paylog.engines.flat_rows import fitted
+from paylog.engines.flat_rows import fitted, texts_in
 from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
 from paylog.engines.tables import TableBlock, first_column
@@ -162,15 +162,14 @@ def _decoded(block: TableBlock, rejects: list[Reject]) -> Decoded:
     bodies = [_binary(table, name) for name in _BODIES]
     failed, odd = _statuses(table)
     absent = (_flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) | odd) & ~failed
-    ids = first_column(table, _IDS)
+    ids = texts_in(table, _IDS)
     for i in np.flatnonzero(absent):
         known = ids is not None and ids[i].is_valid and not odd[i]
         reason = Reason.BODY_NOT_LOGGED if known else Reason.MALFORMED_RECORD
         rejects.append(Reject(int(block.positions[i]), reason, block.raw(int(i))))
     kept = ~failed & ~absent
-    kinds = first_column(table, ("request_content_type",))
-    kinds = None if kinds is None else fitted(kinds, FieldType.STRING)
-    if kinds is None or not pa.types.is_string(kinds.type):
+    kinds = texts_in(table, ("request_content_type",))
+    if kinds is None:
         groups = {"application/json": kept}
     else:
         named = pc.fill_null(kinds, "application/json")
@@ -195,12 +194,11 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         return None if column is None else column.take(chosen)
 
     def texts(names: tuple[str, ...]) -> pa.Array | None:
-        column = taken(first_column(block.table, names))
-        return None if column is None else fitted(column, FieldType.STRING)
+        return taken(texts_in(block.table, names))
 
     requests, responses = (column.take(chosen).to_pylist() for column in bodies)
     ids, revisions = texts(_IDS), texts(("served_entity_id", "model_version"))
-    latencies = taken(first_column(block.table, _LATENCIES))
+    latencies = first_column(block.table, _LATENCIES)
     return Events(
         positions=block.positions[which],
         event_ids=pa.nulls(len(which), pa.string()) if ids is None else ids,
@@ -211,7 +209,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         response_type=JSON,
         raw=lambda i: block.raw(int(which[i])),
         transaction_ids=texts(("client_request_id",)),
-        response_times=None if latencies is None else fitted(latencies, FieldType.DOUBLE),
+        response_times=None if latencies is None else taken(fitted(latencies, FieldType.DOUBLE)),
         revisions=_model_versions(block.table, chosen) if revisions is None else revisions,
     )
 
@@ -223,8 +221,9 @@ def _times(table: pa.Table) -> pa.Array:
         return pa.nulls(table.num_rows, pa.string())
     if not pa.types.is_integer(times.type):
         return fitted(times, FieldType.TIMESTAMP)
+    times = times.cast(pa.int64(), safe=False)  # unsigned ones beyond 2^63 become negative
     plausible = pc.and_(pc.greater_equal(times, 0), pc.less(times, _LATEST_MS))
-    times = pc.if_else(plausible, times, pa.scalar(None, times.type)).cast(pa.int64())
+    times = pc.if_else(plausible, times, pa.scalar(None, pa.int64()))
     return times.cast(pa.timestamp("ms", "UTC")).cast(TIMESTAMP)
 
 
@@ -238,9 +237,10 @@ def _model_versions(table: pa.Table, which: pa.Array) -> pa.Array | None:
 def _binary(table: pa.Table, name: str) -> pa.Array:
     """A column of bodies; null where none was logged, or none that is text."""
     column = first_column(table, (name,))
-    if column is None:
+    bodies = None if column is None else fitted(column, FieldType.STRING)
+    if bodies is None or not (pa.types.is_string(bodies.type) or pa.types.is_binary(bodies.type)):
         return pa.nulls(table.num_rows, pa.binary())
-    return fitted(column, FieldType.STRING).cast(pa.binary())
+    return bodies.cast(pa.binary())
 
 
 def _finite(bodies: list[bytes]) -> list[bytes]:
