@@ -104,7 +104,7 @@ class Halves:
     def of(self, which: Sequence[int]) -> Halves:
         """Only the halves of these indices."""
 
-        def chosen(values: Texts | None) -> Texts | None:
+        def chosen(values: Texts | None) -> Any:
             if values is None or isinstance(values, list):
                 return values and [values[i] for i in which]
             return values.take(list(which))
