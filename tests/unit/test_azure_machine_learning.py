@@ -186,6 +186,23 @@ def test_v1_rows_with_odd_quotes_keep_their_place() -> None:
     assert found == {40 + i: label for i, label in enumerate(labels)}
 
 
+def test_v1_rows_behind_one_that_cannot_be_read_meet_no_others_prediction() -> None:
+    rows = [f"4{i},cook,u-{1 + i // 4},{V1_TIME},1" for i in range(8)]
+    rows[1] = rows[1] + ",more"
+    rows[6] = '46,cook"'
+    labels = ("Risk", "No Risk", "No Risk", "No Risk") * 2
+    said = v1(
+        "predictions", *(f'{a},"[0.25, 0.75]",u-{1 + i // 4},{V1_TIME},1' for i, a in enumerate(labels))
+    )
+    found = decoded(v1("inputs", *rows), said)
+    assert {row["age"]: row["prediction"] for row in found.rows} == {40: "Risk", 44: "Risk", 45: "No Risk"}
+    unread, unsure = Reason.COLUMN_COUNT_MISMATCH, Reason.MALFORMED_RECORD
+    reasons = [unread, unsure, unsure, Reason.MALFORMED_CSV, unsure]
+    assert [(reject.position, reject.reason) for reject in found.rejects] == [
+        (position, reason) for position, reason in zip((2, 3, 4, 7, 8), reasons, strict=True)
+    ]
+
+
 def test_v1_rows_are_numbered_anew_when_their_object_is_read_again() -> None:
     key, data = v1("inputs", f"41,clerk,u-1,{V1_TIME},1", f"42,cook,u-1,{V1_TIME},1")
     decoder = Decoder(declare("azure_machine_learning_service", FEATURES))

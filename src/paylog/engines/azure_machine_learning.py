@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, UNKNOWN, MediaType, Side
 from paylog.codecs.body import load_json, media_type
-from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Reader, documents
+from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Part, Reader, documents
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes
@@ -76,15 +76,24 @@ class AzureMachineLearning(Engine):
         self._decoder = msgspec.json.Decoder(_Record)
         self._csv = CsvReader(known=(_ID,), ordered=True)
         self._sides: dict[str, _Side] = {}
-        self._counted = "", 0
+        self._numbers = _Numbers()
 
     def appends(self, item: CaptureObject) -> bool:
         """The blob of the current hour grows. v1's CSV is read again as a whole: its header is its head."""
         return item.key.endswith((".jsonl", ".json"))
 
     def reader(self, item: CaptureObject) -> Reader:
-        self._counted = "", 0
-        return self._csv if item.key.endswith(".csv") else documents.line_blocks
+        if not item.key.endswith(".csv"):
+            return documents.line_blocks
+        self._numbers = numbers = _Numbers()
+
+        def read(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
+            for part in self._csv(chunks, max_record_bytes):
+                if isinstance(part, Reject):
+                    numbers.unread.append(part.position)
+                yield part
+
+        return read
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
         """Records of one row with both sides, and halves."""
@@ -197,11 +206,12 @@ class AzureMachineLearning(Engine):
             decoded.filtered = len(rows)
             return decoded
         names = [name for name in block.table.column_names if not name.startswith(_V1)]
+        positions = [int(block.positions[i]) for i in which]
         decoded.halves.append(
             Halves(
                 side=side,
-                positions=[int(block.positions[i]) for i in which],
-                keys=self._numbered([rows[i].get(_ID) for i in which]),
+                positions=positions,
+                keys=self._numbers.of([rows[i].get(_ID) for i in which], positions),
                 bodies=[json.dumps({name: rows[i][name] for name in names}).encode() for i in which],
                 media=CHECKED_JSON,
                 raw=lambda i: block.raw(which[i]),
@@ -211,17 +221,34 @@ class AzureMachineLearning(Engine):
         )
         return decoded
 
-    def _numbered(self, ids: Sequence[str | None]) -> list[str | None]:
-        """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks."""
-        last, number = self._counted
+
+class _Numbers:
+    """Numbers the rows of a v1 object that share a correlation id.
+
+    :param unread: positions of records that could not be read, as far as they are known.
+    """
+
+    def __init__(self) -> None:
+        self.unread: list[int] = []
+        self._last: str | None = None
+        self._number = self._passed = 0
+        self._sure = True
+
+    def of(self, ids: Sequence[str | None], positions: Sequence[int]) -> list[str | None]:
+        """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks.
+
+        None where a record before it in its run, or right before the run, was not read: it may have been
+        one of them, and the row must not meet another one's prediction.
+        """
         keys: list[str | None] = []
-        for key, group in groupby(ids):
-            number = number if key == last else 0
-            for _ in group:
-                number += 1
-                keys.append(f"{key}-{number}" if key else None)
-            last = key or ""
-        self._counted = last, number
+        passed = np.searchsorted(np.array(sorted(self.unread), np.int64), np.array(positions, np.int64))
+        for key, unread in zip(ids, passed.tolist(), strict=True):
+            if key != self._last:
+                self._last, self._number, self._sure = key, 0, True
+            self._number += 1
+            self._sure &= unread == self._passed
+            self._passed = unread
+            keys.append(f"{key}-{self._number}" if key and self._sure else None)
         return keys
 
 
