@@ -63,6 +63,7 @@ def _integers(tokens: pa.Array) -> Cast:
     if pa.types.is_integer(tokens.type):
         return tokens.cast(pa.int64()), None
     if pa.types.is_floating(tokens.type):
+        tokens = tokens.cast(pa.float64())
         if (exact := _whole(tokens)) is not None:
             return exact, None
         whole = pc.and_(pc.less(pc.abs(tokens), _EXACT), pc.equal(pc.round(tokens), tokens))

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from paylog.codecs import CHECKED_JSON
+from paylog.codecs import CHECKED_JSON, JSON
 from paylog.engines import Decoded, Engine, Events, HalfSide, Halves
 from paylog.engines import engine as engine_of
 from paylog.engines.documents import RecordBlock
@@ -176,7 +176,7 @@ class Decoder:
             positions=lines + block.first,
             keys=columns["event_id"],
             bodies=columns["body"].cast(pa.binary()),
-            media=CHECKED_JSON,
+            media=CHECKED_JSON if self._scanner.pattern.checked else JSON,
             raw=lambda i: records[lines[i]],
             timestamps=columns["timestamp"],
         )

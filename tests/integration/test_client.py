@@ -245,6 +245,24 @@ def test_first_records_whose_schema_cannot_be_declared_say_what_is_wrong(client:
     assert "canary" not in str(raised.value)
 
 
+def test_feedback_is_kept_as_it_was_given_or_refused(client: APIClient) -> None:
+    subscription = subscribe(client)
+    subscription.payload_logging.store(records())
+    feedback = subscription.feedback_logging
+    data: Any
+    for data in ([1, 2, 3, 4], [[1, "car", "M", "Risk"], "1234"]):
+        with pytest.raises(InvalidInput, match="do not have 4 cells"):
+            feedback.store(data)
+    for data, delimiter in ((b"\xff;car;M;Risk\n", ";"), ("1::car::M::Risk\n", "::")):
+        with pytest.raises(InvalidInput, match="not CSV in UTF-8"):
+            feedback.store(data, feedback_format=FeedbackFormat.CSV, data_delimiter=delimiter)
+    feedback.store([[12, "null", "M", "Risk"], [24, np.float64("nan"), None, "Risk"]])
+    content: Any = feedback.get_table_content("python")
+    places = [content["fields"].index(name) for name in ("LoanDuration", "LoanPurpose", "Sex")]
+    found = sorted([row[place] for place in places] for row in content["values"])
+    assert found == [[12, "null", "M"], [24, None, None]]
+
+
 def test_feedback_in_every_format_once(client: APIClient) -> None:
     subscription = subscribe(client)
     subscription.payload_logging.store(records())

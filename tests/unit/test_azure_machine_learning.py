@@ -101,6 +101,13 @@ def test_a_stray_comma_behind_a_record_is_no_part_of_it() -> None:
     assert (len(found.rows), found.rejects) == (1, [])
 
 
+def test_a_stray_comma_of_a_record_that_is_replayed() -> None:
+    decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
+    raw = json.dumps(inputs(ROW)).encode() + b",\r"
+    (block,) = decoder.records(capture_object(raw, "a.jsonl"), [raw], [7])
+    assert (block.rejects, [list(halves.positions) for halves in block.halves]) == ([], [[7]])
+
+
 def test_payloads_stored_apart_are_fetched() -> None:
     blobs = {"datasets/big.json": json.dumps([ROW]).encode(), "https://h/c/said": json.dumps([SAID]).encode()}
     request = inputs(dataref="datasets/big.json")
@@ -129,7 +136,8 @@ def test_only_the_own_container_is_read(tmp_path: Path) -> None:
     assert folder("modeldata/a b") == folder("https://any/container/modeldata/a%20b") == b"[1]"
     assert reason(folder, "modeldata/none") is Reason.MISSING_PAYLOAD
     assert reason(folder, "modeldata/large") is Reason.PAYLOAD_TOO_LARGE
-    outside = ("../outside", "modeldata/../../outside", "https://h/c/%2e%2e/outside", "", "a\0b", "file:///x")
+    outside = ("../outside", "modeldata/../../outside", "https://h/c/%2e%2e/outside", "", "a\0b", "file:///x",
+               "a//b", "https://h/c//a%20b", "https://h/c/")  # fmt: skip
     assert {reason(folder, one) for one in outside} == {Reason.FOREIGN_PAYLOAD}
 
 
@@ -167,6 +175,40 @@ def test_v1_rows_pair_by_correlation_id_and_order() -> None:
     assert rows == [("u-1-1", 41, "Risk"), ("u-1-2", 42, "No Risk")]
     assert found.rows[0]["scoring_timestamp"] == datetime(2024, 1, 19, 19, 57, 30, 123456, UTC)
     assert (found.pending, found.rejects) == (1, [])
+
+
+def test_v1_rows_with_odd_quotes_keep_their_place() -> None:
+    jobs = ("clerk", '"a" b', "cook", '"c" d', '"e" f', "baker")
+    given = v1("inputs", *(f"{40 + i},{job},u-1,{V1_TIME},1" for i, job in enumerate(jobs)))
+    labels = ("Risk", "No Risk", "Risk", "Risk", "No Risk", "Risk")
+    said = v1("predictions", *(f'{label},"[0.25, 0.75]",u-1,{V1_TIME},1' for label in labels))
+    found = {row["age"]: row["prediction"] for row in decoded(given, said).rows}
+    assert found == {40 + i: label for i, label in enumerate(labels)}
+
+
+def test_v1_rows_behind_one_that_cannot_be_read_meet_no_others_prediction() -> None:
+    rows = [f"4{i},cook,u-{1 + i // 4},{V1_TIME},1" for i in range(8)]
+    rows[1] = rows[1] + ",more"
+    rows[6] = '46,cook"'
+    labels = ("Risk", "No Risk", "No Risk", "No Risk") * 2
+    said = v1(
+        "predictions", *(f'{a},"[0.25, 0.75]",u-{1 + i // 4},{V1_TIME},1' for i, a in enumerate(labels))
+    )
+    found = decoded(v1("inputs", *rows), said)
+    assert {row["age"]: row["prediction"] for row in found.rows} == {40: "Risk", 44: "Risk", 45: "No Risk"}
+    unread, unsure = Reason.COLUMN_COUNT_MISMATCH, Reason.MALFORMED_RECORD
+    reasons = [unread, unsure, unsure, Reason.MALFORMED_CSV, unsure]
+    assert [(reject.position, reject.reason) for reject in found.rejects] == [
+        (position, reason) for position, reason in zip((2, 3, 4, 7, 8), reasons, strict=True)
+    ]
+
+
+def test_v1_rows_are_numbered_anew_when_their_object_is_read_again() -> None:
+    key, data = v1("inputs", f"41,clerk,u-1,{V1_TIME},1", f"42,cook,u-1,{V1_TIME},1")
+    decoder = Decoder(declare("azure_machine_learning_service", FEATURES))
+    for _ in range(2):
+        (block,) = decoder.blocks(capture_object(data, key), iter([data]))
+        assert [halves.keys for halves in block.halves] == [["u-1-1", "u-1-2"]]
 
 
 def test_v1_rows_without_a_correlation_id_are_rejects_and_other_designations_filtered() -> None:

@@ -73,6 +73,7 @@ def test_tls_is_verified_where_it_is_only_asked_for() -> None:
         ({"uri": "mysql://u:canary@h/d"}, "does not start with postgres://"),
         ({"uri": "postgres://u:canary@h:port/d"}, "cannot be read"),
         ({"hostname": "h", "password": "canary"}, "db, username missing"),
+        ({"hostname": "h", "db": "d", "username": "u", "port": "canary"}, "port is not a whole number"),
         ({"connection": {"postgres": {"hosts": [{"hostname": "h"}]}}}, "connection.postgres needs"),
         ({"uri": URI, "ca_certificate_base64": "***canary"}, "not base64"),
         ("postgres://u:canary@h/d", "are a dict"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paylog.client.proposal import model_schema
-from paylog.errors import ConfigurationError
+from paylog.errors import ConfigurationError, InvalidInput
 
 
 def body(rows: list[list[Any]], outputs: list[list[Any]], wrapped: bool = False) -> bytes:
@@ -55,6 +55,32 @@ def test_labels_that_the_records_do_not_show_are_asked_for() -> None:
         model_schema(PROPERTIES, body(ROWS[:1], OUTPUTS[:1]))
     section = model_schema(PROPERTIES | {"class_labels": ["no", "yes"]}, body(ROWS[:1], OUTPUTS[:1]))
     assert section["class_labels"] == ["no", "yes"]
+
+
+def test_a_probability_belongs_to_the_prediction_of_its_row() -> None:
+    rows, outputs = [*ROWS, ROWS[0]], [["yes", None], *OUTPUTS]
+    assert model_schema(PROPERTIES, body(rows, outputs))["class_labels"] == ["no", "yes"]
+    less = {"fields": ["prediction"], "values": [["yes"]]}
+    first = json.dumps({"request": {"fields": ["age"], "values": [[1]]}, "response": less}).encode()
+    records = first + b"\n" + body(ROWS, OUTPUTS)
+    assert model_schema(PROPERTIES, records)["class_labels"] == ["no", "yes"]
+
+
+def test_labels_of_one_score_are_seen_only_where_they_are_0_and_1() -> None:
+    assert model_schema(PROPERTIES, body(ROWS, [[0.0, 0.1], [1.0, 0.8]]))["class_labels"] == [0, 1]
+    with pytest.raises(ConfigurationError, match="class_labels"):
+        model_schema(PROPERTIES, body(ROWS, [["no", 0.1], ["yes", 0.8]]))
+
+
+@pytest.mark.parametrize("records", [b"5", b"[]", b'"x"'])
+def test_what_is_no_record_is_refused(records: bytes) -> None:
+    with pytest.raises(InvalidInput, match="record 2 is not"):
+        model_schema(PROPERTIES, body(ROWS, OUTPUTS) + b"\n" + records)
+
+
+def test_a_body_that_is_none_shows_no_columns() -> None:
+    with pytest.raises(ConfigurationError, match="no field 'prediction'"):
+        model_schema(PROPERTIES, b'{"request": "x", "response": 5}')
 
 
 def test_a_prediction_that_is_not_the_likeliest_class_gives_no_labels() -> None:

@@ -90,10 +90,11 @@ def test_the_responses_content_type_is_the_requests(path: Path) -> None:
         assert values(together(Decoder(plain), [(capture_object(data), data)])) == ONE
 
 
-@pytest.mark.parametrize("time", [None, "0001-01-01T00:00:00Z"])
-def test_without_a_time_it_is_the_objects(time: str | None) -> None:
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize("time", [None, "", "0001-01-01T00:00:00Z"])
+def test_without_a_time_it_is_the_objects(time: str | None, path: Path) -> None:
     """Before KServe 0.18 records have none."""
-    found = load(pair(occurrenceTime=time))
+    found = load(pair(occurrenceTime=time), path=path)
     assert values(found) == ONE
     assert found.rows[0]["scoring_timestamp"] == LAST_MODIFIED
     assert found.rows[0]["_timestamp_approximate"]
@@ -123,6 +124,24 @@ def test_records_that_are_no_half(one: dict[str, Any], reason: Reason | None) ->
     assert [row["scoring_id"] for row in found.rows] == ["e2-1"]
     if reason:
         assert [(reject.position, reject.reason) for reject in found.rejects] == [(0, reason)]
+
+
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (b'{"instances":[[27,clerk],[28,"x"]]}', Reason.MALFORMED_JSON),
+        (b'{"instances":[[27,"\xff"],[28,"x"]]}', Reason.INVALID_UTF8),
+    ],
+)
+def test_a_body_that_is_no_json_is_a_reject(odd: bytes, reason: Reason, path: Path) -> None:
+    asked = b'{"instances":[[27,"clerk"],[28,"x"]]}'
+    answered = {"predictions": ANSWERED["predictions"] * 2}
+    events = [pair(body, answered, f"e{n}") for n, body in enumerate((asked, odd, asked, asked))]
+    lines = "\n".join(json.dumps(half) for halves in zip(*events, strict=True) for half in halves)
+    found = load(lines.encode(), path=path)
+    assert [row["scoring_id"] for row in found.rows] == [f"e{n}-{i}" for n in (0, 2, 3) for i in (1, 2)]
+    assert found.reasons == [reason]
 
 
 def test_what_is_no_scoring_is_left_out() -> None:
@@ -158,6 +177,14 @@ def test_tables(write: Any, suffix: str) -> None:
     assert found.rows[0]["_timestamp_approximate"]
     assert found.pending == 1
     assert [reject.reason for reject in found.rejects] == [Reason.MISSING_REQUEST]
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+def test_texts_of_a_table_may_be_of_any_type(kind: pa.DataType) -> None:
+    rows = pa.Table.from_pylist([{name: str(row.get(name, "")) for name in COLUMNS} for row in pair()])
+    data = io.BytesIO()
+    pq.write_table(rows.cast(pa.schema([(name, kind) for name in COLUMNS])), data)
+    assert values(load(data.getvalue(), key="x-request.parquet")) == ONE
 
 
 def test_a_table_of_something_else_is_kept_as_rejects() -> None:
@@ -206,6 +233,16 @@ def event(kind: str, body: Any, **more: Any) -> dict[str, Any]:
 def dumped(kind: str, body: Any) -> dict[str, Any]:
     headers = {"Ce-Id": ["e1"], "ce-type": kind, "CE-Time": TIME, "content-type": "application/json"}
     return {"path": "/", "headers": headers, "body": json.dumps(body) + "\n"}
+
+
+@pytest.mark.parametrize("path", Path)
+def test_an_event_with_members_of_both_kinds_of_record(path: Path) -> None:
+    more = {"reqType": REQUEST, "occurrenceTime": "2024-01-19T20:00:00Z"}
+    events = [event(REQUEST, ASKED), event(RESPONSE, ANSWERED), event(RESPONSE, ASKED, id="e2", **more)]
+    events.append(event(RESPONSE, ANSWERED, id="e2"))
+    found = load("\n".join(map(json.dumps, events)).encode(), key="events.ndjson", path=path)
+    assert [row["scoring_id"] for row in found.rows] == ["e1-1", "e2-1"]
+    assert str(found.rows[1]["scoring_timestamp"]) == "2024-01-19 20:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,46 @@ def test_a_line_that_is_no_row_of_the_table() -> None:
     assert len(found.rows) == 1
 
 
+@pytest.mark.parametrize("path", Path)
+@pytest.mark.parametrize(
+    "odd", [{"request_content_type": 5}, {"timestamp_ms": 10**30}, {"status_code": 10**30}]
+)
+def test_one_odd_member_rejects_its_own_line_only(odd: dict[str, Any], path: Path) -> None:
+    good = WHOLE | GENERATIONS["legacy"]
+    found = load(lines(good | odd, good), path)
+    assert (found.reasons, len(found.rows)) == ([Reason.MALFORMED_RECORD], 1)
+
+
+def test_columns_of_other_types_in_a_table() -> None:
+    head = {**WHOLE, **GENERATIONS["gateway"], "request_content_type": "application/json"}
+    rows = [head | {"status_code": status} for status in ("200", "400", "OK")]
+    words = pa.dictionary(pa.int32(), pa.string())
+    latency = {"execution_duration_ms": pa.decimal128(21, 2)}
+    found = load(as_parquet(rows, request_content_type=words, status_code=words, **latency))
+    assert [row["_response_time"] for row in found.rows] == [7]
+    assert (found.filtered, found.reasons) == (1, [Reason.MALFORMED_RECORD])
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "reason"),
+    [
+        ("databricks_request_id", pa.array([b"\xff"]), None),
+        ("databricks_request_id", pa.array([["x"]]), None),
+        ("request", pa.array([["x"]]), Reason.BODY_NOT_LOGGED),
+        ("request", pa.array([b"\xff"]), Reason.INVALID_UTF8),
+        ("request_time", pa.array([2**64 - 1], pa.uint64()), Reason.NO_TIMESTAMP),
+        ("status_code", pa.array([200.5], pa.float32()), Reason.MALFORMED_RECORD),
+    ],
+)
+def test_a_column_that_is_something_else(name: str, column: pa.Array, reason: Reason | None) -> None:
+    table = pa.Table.from_pylist([{**WHOLE, **GENERATIONS["gateway"]}])
+    table = table.set_column(table.schema.get_field_index(name), name, column)
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    found = load(file.getvalue())
+    assert (found.reasons, len(found.rows)) == ([reason] if reason else [], 0 if reason else 1)
+
+
 def test_a_time_that_is_none() -> None:
     head = {"databricks_request_id": "id-1"}
     for time in ({}, {"timestamp_ms": 2**62}, {"timestamp_ms": -1}, {"request_time": "yesterday"}):

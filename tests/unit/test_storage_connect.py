@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 
 import pytest
 
 from paylog.connections import Connection, parse
-from paylog.errors import ConfigurationError, ObjectNotFound
+from paylog.errors import ConfigurationError, ObjectNotFound, RetriableError
 from paylog.storage import connect
+from paylog.storage.address import clock_ahead
 from paylog.storage.cos import CosStorage
 from paylog.storage.cos_client import cos_client
 from paylog.storage.folder import FolderStorage
@@ -60,6 +65,7 @@ def test_a_root_folder_that_does_not_exist(tmp_path) -> None:
     [
         (Connection("x", "ibm_cos", **HMAC, extra=ENDPOINT), "http://127.0.0.1:9"),
         (Connection("x", "ibm_cos", "cos.test", **HMAC), "https://cos.test"),
+        (Connection("x", "ibm_cos", **HMAC, extra={"endpoint_url": "cos.test"}), "https://cos.test"),
         (Connection("x", "ibm_cos", "cos.test", **HMAC, port=8443), "https://cos.test:8443"),
         (Connection("x", "ibm_cos", "http://127.0.0.1", **HMAC, port=8333), "http://127.0.0.1:8333"),
     ],
@@ -67,6 +73,32 @@ def test_a_root_folder_that_does_not_exist(tmp_path) -> None:
 def test_endpoints(connection, endpoint) -> None:
     assert isinstance(connect(connection, "bucket"), CosStorage)
     assert cos_client(connection).meta.endpoint_url == endpoint
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Address of a server that says this to whoever comes first."""
+
+    def answers() -> None:
+        link, _ = server.accept()
+        with link:
+            link.recv(1 << 16)
+            link.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=answers)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_the_clock_of_what_is_no_store() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n") as url:
+        assert clock_ahead(url) is None
+    with answering(b"+OK ready\r\n") as url, pytest.raises(RetriableError, match="answer: BadStatusLine"):
+        clock_ahead(url)
+    with pytest.raises(RetriableError, match="answer: ValueError"):
+        clock_ahead("s3.example")
 
 
 def test_the_sdk_does_not_retry_and_does_not_wait_for_ever() -> None:

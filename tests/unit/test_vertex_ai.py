@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from paylog.errors import Reason
@@ -49,6 +52,15 @@ def test_classes_do_not_matter_where_scores_are_not_read() -> None:
 def test_classes_that_do_not_fit_their_scores() -> None:
     found = load(logged({"classes": ["Risk", "No Risk"], "scores": [0.5]}))
     assert found.reasons == [Reason.PROBABILITY_MISMATCH]
+
+
+@pytest.mark.parametrize("ids", [pa.array([b"\xff"]), pa.array([["x"]]), pa.array(["7"], pa.string_view())])
+def test_an_id_of_another_type_in_a_table(ids: pa.Array) -> None:
+    table = pa.Table.from_pylist([logged({"scores": [0.25, 0.75]})])
+    file = io.BytesIO()
+    pq.write_table(table.set_column(table.schema.get_field_index("request_id"), "request_id", ids), file)
+    found = outcome(declare("vertex_ai", {"a": "integer"}, response=RESPONSE), file.getvalue())
+    assert (len(found.rows), found.rejects) == (1, [])
 
 
 @pytest.mark.parametrize("number", ["9007199254740993", "9007199254740993.000000000"])

@@ -116,13 +116,17 @@ def _flat(credentials: Mapping[str, Any]) -> Connection:
     # Elsewhere than here TLS is verified anyway.
     asked = credentials.get("ssl") is True and is_loopback(str(host))
     mode = credentials.get("sslmode") or ("require" if asked else None)
+    try:
+        port = int(credentials.get("port") or 5432)
+    except (TypeError, ValueError):
+        raise ConfigurationError("db_credentials: the port is not a whole number") from None
     found = Connection(
         CONNECTION_ID,
         "postgres",
         host=str(host),
         login=str(user),
         password=str(credentials.get("password") or ""),
-        port=int(credentials.get("port") or 5432),
+        port=port,
         schema=str(database),
         extra={"sslmode": str(mode)} if mode else {},
     )

@@ -107,10 +107,14 @@ class FeedbackLogging:
 def _by_column(names: Sequence[str], rows: Any) -> Cells:
     if not isinstance(rows, list | tuple) or not rows:
         raise InvalidInput("feedback_data is a list of at least one row")
-    if uneven := [i for i, row in enumerate(rows, 1) if len(row) != len(names)]:
+    if uneven := [i for i, row in enumerate(rows, 1) if not _is_row(row, len(names))]:
         # Not the names: of CSV without a header that was said to have one, they are a row.
         raise InvalidInput(f"feedback rows {uneven[:_MOST_PROBLEMS]} do not have {len(names)} cells")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def _is_row(row: Any, width: int) -> bool:
+    return hasattr(row, "__len__") and not isinstance(row, str | Mapping) and len(row) == width
 
 
 def _of_dicts(names: Sequence[str], rows: Any) -> Cells:
@@ -121,9 +125,12 @@ def _of_dicts(names: Sequence[str], rows: Any) -> Cells:
 
 
 def _of_csv(names: Sequence[str] | None, data: Any, delimiter: str) -> Cells:
-    text = data if isinstance(data, str | bytes) else data.read()
-    text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    try:
+        text = data if isinstance(data, str | bytes) else data.read()
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    except (UnicodeDecodeError, csv.Error, TypeError):
+        raise InvalidInput(f"feedback is not CSV in UTF-8 whose cells are apart by {delimiter!r}") from None
     if names is None:
         names, rows = rows[0] if rows else [], rows[1:]
     cells = _by_column(names, rows)
@@ -154,15 +161,14 @@ def _typed(fields: Sequence[Field], cells: Cells) -> pa.Table:
 
 def _tokens(values: Sequence[Any]) -> pa.Array:
     """Cells as JSON would write them: ``true``, ``27``, text as it is."""
-    texts = [
-        value if value is None or isinstance(value, str) else msgspec.json.encode(_builtin(value)).decode()
-        for value in values
-    ]
-    return pa.array([None if text == "null" else text for text in texts], pa.string())
+    return pa.array(map(_token, values), pa.string())
 
 
-def _builtin(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
+def _token(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    text = msgspec.json.encode(value.tolist() if hasattr(value, "tolist") else value).decode()
+    return None if text == "null" else text  # NaN, say
 
 
 def _times(values: Sequence[Any] | None, count: int, problems: list[str]) -> pa.Array:

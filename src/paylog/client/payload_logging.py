@@ -70,9 +70,10 @@ class PayloadLogging:
         """
         if not self.enabled:
             raise ConfigurationError("payload logging is disabled: call payload_logging.enable() first")
-        known = self._subscription.get_deployment_uids()
-        if deployment_id is not None and deployment_id not in known:
-            raise ConfigurationError(f"the subscription is of deployment {known[0]!r}, not {deployment_id!r}")
+        if deployment_id is not None:
+            (own,) = self._subscription.get_deployment_uids()
+            if deployment_id != own:
+                raise ConfigurationError(f"the subscription is of deployment {own!r}, not {deployment_id!r}")
         if not isinstance(records, list | tuple) or not records:
             raise InvalidInput("store takes a list of at least one PayloadRecord")
         body = encoded(records)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from paylog.errors import ConfigurationError
+from paylog.errors import ConfigurationError, InvalidInput
 
 _TYPES = (bool, int, float, str)
 _NAMES: dict[type, str] = {bool: "boolean", int: "integer", float: "double", str: "string"}
@@ -24,6 +24,7 @@ def model_schema(properties: Mapping[str, Any], records: bytes) -> dict[str, Any
     :param properties: the asset's, in OpenScale's words; a ``training_data_schema`` in it gives types.
     :param records: payload records as NDJSON.
     :raises ConfigurationError: the records do not show a column that the asset names, or the class labels.
+    :raises InvalidInput: a record is no JSON object.
     """
     requests, responses = _sides(records)
     declared = _declared(properties.get("training_data_schema"))
@@ -63,33 +64,35 @@ def _probability(
     labels = properties.get("class_labels")
     if not names:
         return {"class_labels": labels} if labels else {}
-    values = [value for value in responses.get(names[0], []) if value is not None]
-    if not values:
+    rows = zip(responses.get(names[0], ()), responses[prediction], strict=False)
+    known = [(value, label) for value, label in rows if value is not None and label is not None]
+    if not known:
         raise ConfigurationError(f"the first records' responses have no field {names[0]!r}")
-    labels = labels or _labels(values, responses[prediction])
-    if all(isinstance(value, list) for value in values):
+    labels = labels or _labels(known)
+    if all(isinstance(value, list) for value, _ in known):
         fields.append({"name": names[0], "type": "array", "role": "probability"})
         return {"class_labels": labels}
     fields.append({"name": "probability", "type": "array", "role": "probability"})
     return {"class_labels": labels, "response": {prediction: "prediction", names[0]: f"P({labels[-1]})"}}
 
 
-def _labels(probabilities: list[Any], predictions: list[Any]) -> list[Any]:
+def _labels(known: Sequence[tuple[Any, Any]]) -> list[Any]:
     """Class labels in the order of the probabilities, as the records show them.
 
+    :param known: probability and prediction of each row.
     :raises ConfigurationError: they do not show each class.
     """
-    if not isinstance(probabilities[0], list):
-        if {int(p) for p in predictions if isinstance(p, int | float)} <= {0, 1} and predictions:
+    if not all(isinstance(value, list) and value for value, _ in known):
+        if all(label in (0, 1) for _, label in known):
             return [0, 1]
         raise _unknown_labels()
     found: dict[int, Any] = {}
-    for vector, label in zip(probabilities, predictions, strict=False):
+    for vector, label in known:
         place = max(range(len(vector)), key=lambda i: vector[i] or 0.0)
         label = int(label) if isinstance(label, float) and label.is_integer() else label
         if found.setdefault(place, label) != label:
             raise _unknown_labels()
-    size = len(probabilities[0])
+    size = len(known[0][0])
     if sorted(found) != list(range(size)) or len(set(found.values())) != size:
         raise _unknown_labels()
     return [found[place] for place in range(size)]
@@ -103,27 +106,36 @@ def _unknown_labels() -> ConfigurationError:
 
 
 def _sides(records: bytes) -> tuple[Columns, Columns]:
-    requests: Columns = {}
-    responses: Columns = {}
-    for line in records.splitlines():
+    """Columns of the requests and of the responses, each with a cell a row: None where the row has none."""
+    requests: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
+    for number, line in enumerate(records.splitlines(), 1):
         record = msgspec.json.decode(line)
+        if not isinstance(record, Mapping):
+            raise InvalidInput(f"record {number} is not a JSON object")
         flat = "request" not in record and "response" not in record
-        for columns, side in ((requests, "request"), (responses, "response")):
-            for name, value in record.items() if flat else _cells(record.get(side) or {}):
-                columns.setdefault(name, []).append(value)
-    return requests, responses
+        for rows, side in ((requests, "request"), (responses, "response")):
+            rows += [dict(record)] if flat else _rows(record.get(side))
+    return _columns(requests), _columns(responses)
 
 
-def _cells(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _rows(body: Any) -> Iterator[dict[str, Any]]:
     for key in ("input_data", "predictions"):
-        if isinstance(inner := body.get(key), list) and inner and isinstance(inner[0], dict):
+        inner = body.get(key) if isinstance(body, Mapping) else None
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             body = inner[0]
-    names, values = body.get("fields"), body.get("values")
+    names, values = (body.get("fields"), body.get("values")) if isinstance(body, Mapping) else (None, None)
     if not isinstance(names, list) or not isinstance(values, list):
         return
     rows = values if values and isinstance(values[0], list) else [values]
     for row in rows:
-        yield from zip(names, row, strict=False)
+        if isinstance(row, list):
+            yield dict(zip(map(str, names), row, strict=False))
 
 
 def _declared(schema: Any) -> dict[str, str]:

@@ -128,7 +128,8 @@ class SubscriptionClient:
 
     def get_deployment_uids(self) -> list[str]:
         """Id of the deployment, in a list."""
-        return [d["deployment_id"] for d in self.get_details()["entity"]["deployments"]]
+        asset = self.asset
+        return [self.declared().deployment.id if asset is None else asset.deployment["deployment_id"]]
 
     def to_yaml(self, path: Path | str | None = None) -> str:
         """The subscription as a file that a DAG can be scheduled from; written to ``path`` if given.

@@ -104,7 +104,7 @@ class Halves:
     def of(self, which: Sequence[int]) -> Halves:
         """Only the halves of these indices."""
 
-        def chosen(values: Texts | None) -> Texts | None:
+        def chosen(values: Texts | None) -> Any:
             if values is None or isinstance(values, list):
                 return values and [values[i] for i in which]
             return values.take(list(which))
@@ -114,7 +114,7 @@ class Halves:
             self,
             positions=[int(self.positions[i]) for i in which],
             keys=chosen(self.keys),
-            bodies=[self.bodies[i] for i in which],
+            bodies=chosen(self.bodies),
             raw=lambda i: raw(which[i]),
             timestamps=chosen(self.timestamps),
             transaction_ids=chosen(self.transaction_ids),

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
 from paylog.codecs import CHECKED_JSON, JSON, UNKNOWN, MediaType, Side
 from paylog.codecs.body import load_json, media_type
-from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Reader, documents
+from paylog.engines import Decoded, Engine, Events, HalfSide, Halves, Part, Reader, documents
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import decode_envelopes
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
 _TYPE = "azureml.inference."
+_COMMA_ENDS = b",\n", b",\r\n", b", \n", b", \r\n"
 _STRAY_COMMA = re.compile(rb",[ \t\r]*(?=\n|\Z)")
 _JSON_STARTS = {b"{", b"["}
 _ID, _TIME, _V1 = "$aml_dc_correlation_id", "$aml_dc_scoring_timestamp", ("$aml_dc_", "$aml_")
@@ -73,16 +74,26 @@ class AzureMachineLearning(Engine):
 
     def __init__(self, subscription: Subscription) -> None:
         self._decoder = msgspec.json.Decoder(_Record)
-        self._csv = CsvReader(known=(_ID,))
+        self._csv = CsvReader(known=(_ID,), ordered=True)
         self._sides: dict[str, _Side] = {}
-        self._counted: tuple[str, str, int] = "", "", 0
+        self._numbers = _Numbers()
 
     def appends(self, item: CaptureObject) -> bool:
         """The blob of the current hour grows. v1's CSV is read again as a whole: its header is its head."""
         return item.key.endswith((".jsonl", ".json"))
 
     def reader(self, item: CaptureObject) -> Reader:
-        return self._csv if item.key.endswith(".csv") else documents.line_blocks
+        if not item.key.endswith(".csv"):
+            return documents.line_blocks
+        self._numbers = numbers = _Numbers()
+
+        def read(chunks: Iterator[bytes], max_record_bytes: int) -> Iterator[Part]:
+            for part in self._csv(chunks, max_record_bytes):
+                if isinstance(part, Reject):
+                    numbers.unread.append(part.position)
+                yield part
+
+        return read
 
     def pattern(self, record: bytes, request: Side, response: Side) -> Pattern | None:
         """Records of one row with both sides, and halves."""
@@ -195,11 +206,12 @@ class AzureMachineLearning(Engine):
             decoded.filtered = len(rows)
             return decoded
         names = [name for name in block.table.column_names if not name.startswith(_V1)]
+        positions = [int(block.positions[i]) for i in which]
         decoded.halves.append(
             Halves(
                 side=side,
-                positions=[int(block.positions[i]) for i in which],
-                keys=self._numbered([rows[i].get(_ID) for i in which], item.uri + item.version),
+                positions=positions,
+                keys=self._numbers.of([rows[i].get(_ID) for i in which], positions),
                 bodies=[json.dumps({name: rows[i][name] for name in names}).encode() for i in which],
                 media=CHECKED_JSON,
                 raw=lambda i: block.raw(which[i]),
@@ -209,19 +221,34 @@ class AzureMachineLearning(Engine):
         )
         return decoded
 
-    def _numbered(self, ids: Sequence[str | None], place: str) -> list[str | None]:
-        """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks."""
-        last_place, last, number = self._counted
-        if last_place != place:
-            last, number = "", 0
+
+class _Numbers:
+    """Numbers the rows of a v1 object that share a correlation id.
+
+    :param unread: positions of records that could not be read, as far as they are known.
+    """
+
+    def __init__(self) -> None:
+        self.unread: list[int] = []
+        self._last: str | None = None
+        self._number = self._passed = 0
+        self._sure = True
+
+    def of(self, ids: Sequence[str | None], positions: Sequence[int]) -> list[str | None]:
+        """``<id>-<n>``, n from 1 for each run of rows with one id, which may go over several blocks.
+
+        None where a record before it in its run, or right before the run, was not read: it may have been
+        one of them, and the row must not meet another one's prediction.
+        """
         keys: list[str | None] = []
-        for key, group in groupby(ids):
-            number = number if key == last else 0
-            for _ in group:
-                number += 1
-                keys.append(f"{key}-{number}" if key else None)
-            last = key or ""
-        self._counted = place, last, number
+        passed = np.searchsorted(np.array(sorted(self.unread), np.int64), np.array(positions, np.int64))
+        for key, unread in zip(ids, passed.tolist(), strict=True):
+            if key != self._last:
+                self._last, self._number, self._sure = key, 0, True
+            self._number += 1
+            self._sure &= unread == self._passed
+            self._passed = unread
+            keys.append(f"{key}-{self._number}" if key and self._sure else None)
         return keys
 
 
@@ -260,7 +287,9 @@ def _side_of(collection: str) -> _Side:
 
 def _without_commas(block: RecordBlock) -> RecordBlock:
     """Some writers end a line in a comma: that is no part of the record."""
-    if b",\n" not in block.data and not block.data[-64:].rstrip().endswith(b","):
+    if block.elements:
+        return RecordBlock(b"", block.first, [one.rstrip().removesuffix(b",") for one in block.elements])
+    if not any(end in block.data for end in _COMMA_ENDS) and not block.data[-64:].rstrip().endswith(b","):
         return block
     return RecordBlock(_STRAY_COMMA.sub(b"", block.data), block.first)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,13 @@ class CsvReader:
 
     :param columns: of an object without a header, in order; empty: every object has a header.
     :param known: names of which a header holds at least one.
+    :param ordered: blocks come in the order of their rows. Else rows with odd quotes come first: one of them
+        among many costs less.
     """
 
     columns: Sequence[str] = ()
     known: Collection[str] = ()
+    ordered: bool = False
 
     def __call__(
         self, chunks: Iterator[bytes], max_record_bytes: int, block_bytes: int = BLOCK_BYTES
@@ -52,7 +56,7 @@ class CsvReader:
                 continue
             if not names:
                 names, header = self._names(part.record(0))
-            yield from _blocks(part, names, header)
+            yield from _blocks(part, names, header, self.ordered)
 
     def is_header(self, line: bytes) -> bool:
         """Whether a line names columns."""
@@ -187,14 +191,14 @@ def _joined(piece: _Piece, which: npt.NDArray[np.bool_]) -> _Piece:
     return _Piece(b"\n".join((*lines, b"")), behind - (ends - starts) - 1, behind - 1, piece.positions[which])
 
 
-def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[TableBlock | Reject]:
+def _blocks(
+    piece: _Piece, names: list[str], header: list[str], ordered: bool
+) -> Iterator[TableBlock | Reject]:
     """The rows of a piece. Records that might run into their neighbours are read one by one."""
     count, alone = len(piece.starts), _alone(piece)
     if count > 1 and alone.any():
-        for one in np.flatnonzero(alone).tolist():
-            yield from _blocks(piece.part(one, one + 1), names, header)
-        if not alone.all():
-            yield from _blocks(_joined(piece, ~alone), names, header)
+        for part in _apart(piece, alone, ordered):
+            yield from _blocks(part, names, header, ordered)
         return
     quoted_lines = piece.data.count(b"\n") > count
     readable = bool(names) and is_text([piece.data], CSV)
@@ -203,8 +207,8 @@ def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[Tabl
         if count == 1:
             yield Reject(int(piece.positions[0]), _fault(piece.record(0)), piece.record(0))
         else:
-            yield from _blocks(piece.part(0, count // 2), names, header)
-            yield from _blocks(piece.part(count // 2, count), names, header)
+            yield from _blocks(piece.part(0, count // 2), names, header, ordered)
+            yield from _blocks(piece.part(count // 2, count), names, header, ordered)
         return
     for i in odd:
         yield Reject(int(piece.positions[i]), Reason.COLUMN_COUNT_MISMATCH, piece.record(i))
@@ -214,6 +218,17 @@ def _blocks(piece: _Piece, names: list[str], header: list[str]) -> Iterator[Tabl
         table, kept = table.filter(pc.invert(headers)), kept[~headers.to_numpy(zero_copy_only=False)]
     if len(kept):
         yield TableBlock(table, piece.positions[kept], lambda i: piece.record(int(kept[i])))
+
+
+def _apart(piece: _Piece, alone: npt.NDArray[np.bool_], ordered: bool) -> Iterator[_Piece]:
+    """Each record that is read alone, and the others: all together, or as they stand between those."""
+    if ordered:
+        edges = np.flatnonzero(np.diff(alone) | alone[1:]) + 1
+        yield from (piece.part(first, last) for first, last in pairwise([0, *edges.tolist(), len(alone)]))
+        return
+    yield from (piece.part(one, one + 1) for one in np.flatnonzero(alone).tolist())
+    if not alone.all():
+        yield _joined(piece, ~alone)
 
 
 def _alone(piece: _Piece) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from paylog.codecs import JSON, UNKNOWN, Rows
 from paylog.codecs.body import load_json
 from paylog.engines import Events, Flat
-from paylog.engines.tables import TableBlock
+from paylog.engines.tables import TableBlock, first_column
 from paylog.errors import RejectedRecord
 from paylog.model_schema import FieldType, ModelSchema, Role
 from paylog.outputs import Outputs
@@ -90,6 +90,13 @@ class FlatRows:
         return Flat(events, rows, rows)
 
 
+def texts_in(table: pa.Table, names: Sequence[str]) -> pa.Array | None:
+    """The first of these columns that holds anything, as text; None where that is none."""
+    column = first_column(table, names)
+    texts = None if column is None else fitted(column, FieldType.STRING)
+    return texts if texts is not None and pa.types.is_string(texts.type) else None
+
+
 def fitted(column: pa.Array, kind: FieldType) -> pa.Array:
     """A column as the cast to ``kind`` takes it: typed where that loses nothing, else as text."""
     if pa.types.is_dictionary(column.type):
@@ -117,7 +124,10 @@ def _vectors(column: pa.Array) -> pa.Array:
     if pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_fixed_size_list(found):
         inner = found.value_type
         numeric = pa.types.is_floating(inner) or pa.types.is_integer(inner)
-        return column.cast(pa.list_(pa.float64() if numeric else pa.string()))
+        try:
+            return column.cast(pa.list_(pa.float64() if numeric else pa.string()))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return _unfit(column)
     if pa.types.is_nested(found):
         return column
     texts = fitted(column, FieldType.STRING)

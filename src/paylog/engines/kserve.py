@@ -24,6 +24,7 @@ from paylog.engines.cloud_events import CloudEvent, Message, body_of, halves, ke
 from paylog.engines.csv_tables import CsvReader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
+from paylog.engines.flat_rows import texts_in
 from paylog.engines.parquet_tables import parquet_blocks
 from paylog.engines.patterns import NoPattern, first_of, in_order
 from paylog.engines.tables import TableBlock
@@ -72,20 +73,20 @@ class KServe(Engine):
         """Records of either kind with an id, a time and a body that is JSON."""
         try:
             example = msgspec.json.decode(record)
-            kind, body_of_record = (
-                ("reqType", body("bytes", base64=True)) if "bytes" in example else ("type", body("data"))
-            )
+            own = "bytes" in example
+            kind, body_of_record = ("reqType", body("bytes", base64=True)) if own else ("type", body("data"))
             side = side_of(example[kind])
             component = example.get("component")
             if side is None or component not in (None, "predictor"):
                 return None
-            times = ("occurrenceTime", "time") if "bytes" in example else ("time",)
+            times = ("occurrenceTime", "time") if own else ("time",)
             members = [
                 exactly(msgspec.json.encode(example[kind]), kind),
                 null("component") if component is None else exactly(b'"predictor"', "component"),
                 wanted("event_id", Accepts.TEXT, "id"),
                 *first_of(example, times, "timestamp", Accepts.TEXT, needed=True),
                 body_of_record,
+                *map(null, () if own else ("reqType", "occurrenceTime")),
             ]
             named = {node.key for node in members}
             texts = [passed_over(name, _TEXT) for name in _TEXTS if name not in named]
@@ -93,11 +94,11 @@ class KServe(Engine):
             root = pattern_of(in_order(example, [*members, *texts, *others]))
         except (NoPattern, RejectedRecord, AttributeError, KeyError, TypeError, *FAILURES):
             return None
-        return Pattern(root, {}, {}, half=side)
+        return Pattern(root, {}, {}, half=side, checked=not own)
 
     def odd(self, halves: Mapping[str, pa.Array]) -> pa.Array:
         """No time yet, or a binary extension among the tensors."""
-        unset = pc.starts_with(halves["timestamp"], _NO_TIME)
+        unset = pc.match_substring_regex(halves["timestamp"], f"^(?:{_NO_TIME}|$)")
         odd, bodies = pc.or_(super().odd(halves), unset), halves["body"]
         if _MARK.search(bodies.buffers()[2]) is None:  # a look at all of them together costs nothing
             return odd
@@ -142,10 +143,9 @@ def _table_records(block: TableBlock) -> list[_Record]:
 
 
 def _texts(table: pa.Table, name: str) -> list[str | None]:
-    """A column; null where it is missing or no text."""
-    if name not in table.column_names or not pa.types.is_string(table[name].type):
-        return [None] * table.num_rows
-    texts: list[str | None] = table[name].to_pylist()
+    """A column, whatever type its texts have; null where it is missing or no text."""
+    column = texts_in(table, (name,))
+    texts: list[str | None] = [None] * table.num_rows if column is None else column.to_pylist()
     return texts
 
 
@@ -185,5 +185,5 @@ def _header_size(record: _Record, side: HalfSide) -> int | None:
         headers = {name.lower(): value for name, value in metadata.items()}
         value = headers[_HEADER_SIZE]
         return int(value[0] if isinstance(value, list) else value)
-    except (msgspec.MsgspecError, AttributeError, KeyError, IndexError, TypeError, ValueError):
+    except (*FAILURES, AttributeError, KeyError, IndexError, TypeError, ValueError):
         return None

@@ -11,20 +11,21 @@ Source: Databricks' documentation and the DDL of a live table; mlflow's scoring 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from paylog.codecs import JSON, MediaType, Side
+from paylog.casts import cast
+from paylog.codecs import JSON, Mask, MediaType, Side
 from paylog.codecs.body import media_type
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes, finite
-from paylog.engines.flat_rows import fitted
+from paylog.engines.flat_rows import fitted, texts_in
 from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
 from paylog.engines.tables import TableBlock, first_column
@@ -44,7 +45,7 @@ _STATUSES = ("status_code", "status")
 _OK = 200
 _LATEST_MS = 7_258_118_400_000  # the year 2200
 _BODIES = ("request", "response")
-
+_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
@@ -57,12 +58,12 @@ class _Record(Struct, gc=False):
     invocation_id: str | None = None
     request_id: str | None = None
     client_request_id: str | None = None
-    timestamp_ms: int | None = None
+    timestamp_ms: _Integer | None = None
     request_time: str | None = None
     event_time: str | None = None
     timestamp: str | None = None
-    status_code: int | None = None
-    status: int | None = None
+    status_code: _Integer | None = None
+    status: _Integer | None = None
     execution_duration_ms: float | None = None
     execution_time_ms: float | None = None
     latency_ms: float | None = None
@@ -111,7 +112,7 @@ def _envelope(document: dict[str, Any]) -> Iterator[Node]:
         document.get("request_content_type"),
         first_of(document, _STATUSES, "", Accepts.NUMBER),
     )
-    if content_type is not None and media_type(content_type) != JSON:
+    if content_type is not None and (not isinstance(content_type, str) or media_type(content_type) != JSON):
         raise NoPattern
     for node in status:
         if node.slot is not None and document[node.key] != _OK:
@@ -159,18 +160,15 @@ def _body(raw: bytes) -> bytes | None:
 def _decoded(block: TableBlock, rejects: list[Reject]) -> Decoded:
     table = block.table
     bodies = [_binary(table, name) for name in _BODIES]
-    status = first_column(table, _STATUSES)
-    failed = np.zeros(table.num_rows, bool)
-    if status is not None:
-        failed = _flags(pc.not_equal(status.cast(pa.int64()), _OK))
-    absent = _flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) & ~failed
-    ids = first_column(table, _IDS)
+    failed, odd = _statuses(table)
+    absent = (_flags(pc.or_(bodies[0].is_null(), bodies[1].is_null())) | odd) & ~failed
+    ids = texts_in(table, _IDS)
     for i in np.flatnonzero(absent):
-        known = ids is not None and ids[i].is_valid
+        known = ids is not None and ids[i].is_valid and not odd[i]
         reason = Reason.BODY_NOT_LOGGED if known else Reason.MALFORMED_RECORD
         rejects.append(Reject(int(block.positions[i]), reason, block.raw(int(i))))
     kept = ~failed & ~absent
-    kinds = first_column(table, ("request_content_type",))
+    kinds = texts_in(table, ("request_content_type",))
     if kinds is None:
         groups = {"application/json": kept}
     else:
@@ -180,6 +178,15 @@ def _decoded(block: TableBlock, rejects: list[Reject]) -> Decoded:
     return Decoded([one for one in events if len(one.positions)], rejects, int(failed.sum()))
 
 
+def _statuses(table: pa.Table) -> tuple[Mask, Mask]:
+    """Rows of another status than 200, and those whose status is no number."""
+    status, none = first_column(table, _STATUSES), np.zeros(table.num_rows, bool)
+    if status is None:
+        return none, none
+    codes, odd = cast(fitted(status, FieldType.INTEGER), FieldType.INTEGER)
+    return _flags(pc.not_equal(codes, _OK)), none if odd is None else odd
+
+
 def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaType) -> Events:
     chosen = pa.array(which)
 
@@ -187,11 +194,11 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         return None if column is None else column.take(chosen)
 
     def texts(names: tuple[str, ...]) -> pa.Array | None:
-        column = taken(first_column(block.table, names))
-        return None if column is None else fitted(column, FieldType.STRING)
+        return taken(texts_in(block.table, names))
 
     requests, responses = (column.take(chosen).to_pylist() for column in bodies)
     ids, revisions = texts(_IDS), texts(("served_entity_id", "model_version"))
+    latencies = first_column(block.table, _LATENCIES)
     return Events(
         positions=block.positions[which],
         event_ids=pa.nulls(len(which), pa.string()) if ids is None else ids,
@@ -202,7 +209,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         response_type=JSON,
         raw=lambda i: block.raw(int(which[i])),
         transaction_ids=texts(("client_request_id",)),
-        response_times=taken(first_column(block.table, _LATENCIES)),
+        response_times=None if latencies is None else taken(fitted(latencies, FieldType.DOUBLE)),
         revisions=_model_versions(block.table, chosen) if revisions is None else revisions,
     )
 
@@ -214,8 +221,9 @@ def _times(table: pa.Table) -> pa.Array:
         return pa.nulls(table.num_rows, pa.string())
     if not pa.types.is_integer(times.type):
         return fitted(times, FieldType.TIMESTAMP)
+    times = times.cast(pa.int64(), safe=False)  # unsigned ones beyond 2^63 become negative
     plausible = pc.and_(pc.greater_equal(times, 0), pc.less(times, _LATEST_MS))
-    times = pc.if_else(plausible, times, pa.scalar(None, times.type)).cast(pa.int64())
+    times = pc.if_else(plausible, times, pa.scalar(None, pa.int64()))
     return times.cast(pa.timestamp("ms", "UTC")).cast(TIMESTAMP)
 
 
@@ -229,9 +237,10 @@ def _model_versions(table: pa.Table, which: pa.Array) -> pa.Array | None:
 def _binary(table: pa.Table, name: str) -> pa.Array:
     """A column of bodies; null where none was logged, or none that is text."""
     column = first_column(table, (name,))
-    if column is None:
+    bodies = None if column is None else fitted(column, FieldType.STRING)
+    if bodies is None or not (pa.types.is_string(bodies.type) or pa.types.is_binary(bodies.type)):
         return pa.nulls(table.num_rows, pa.binary())
-    return fitted(column, FieldType.STRING).cast(pa.binary())
+    return bodies.cast(pa.binary())
 
 
 def _finite(bodies: list[bytes]) -> list[bytes]:

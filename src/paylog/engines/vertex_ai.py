@@ -23,7 +23,7 @@ from paylog.codecs.body import load_json
 from paylog.engines import Decoded, Engine, Events, Reader
 from paylog.engines.documents import RecordBlock
 from paylog.engines.envelopes import FAILURES, decode_envelopes
-from paylog.engines.flat_rows import fitted
+from paylog.engines.flat_rows import fitted, texts_in
 from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
 from paylog.engines.tables import TableBlock, first_column
@@ -219,23 +219,23 @@ def _permuted(text: str, labels: Sequence[str]) -> tuple[str, bool]:
 def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaType) -> Events:
     chosen = pa.array(which)
 
-    def taken(names: Sequence[str], kind: FieldType = FieldType.STRING) -> pa.Array | None:
-        column = first_column(block.table, names)
-        return None if column is None else fitted(column.take(chosen), kind)
+    def texts(names: Sequence[str]) -> pa.Array | None:
+        column = texts_in(block.table, names)
+        return None if column is None else column.take(chosen)
 
     nothing = pa.nulls(len(which), pa.string())
-    ids, times = taken(("request_id",)), taken(("logging_time", "time"), FieldType.TIMESTAMP)
+    ids, times = texts(("request_id",)), first_column(block.table, ("logging_time", "time"))
     requests, responses = (side.cast(pa.binary()).to_pylist() for side in bodies)
     return Events(
         positions=block.positions[which],
         event_ids=nothing if ids is None else ids,
-        timestamps=nothing if times is None else times,
+        timestamps=nothing if times is None else fitted(times, FieldType.TIMESTAMP).take(chosen),
         requests=requests,
         responses=responses,
         request_type=media,
         response_type=media,
         raw=lambda i: block.raw(int(which[i])),
-        revisions=taken(_REVISIONS),
+        revisions=texts(_REVISIONS),
     )
 
 

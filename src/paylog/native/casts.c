@@ -100,11 +100,11 @@ int paylog_double(const uint8_t *s, const uint8_t *end, double *value) {
     if (negative || (s < end && *s == '+')) s++;
     const uint8_t *first = s;
     uint64_t sum = 0;
-    for (; s < end && DIGIT(*s); s++) { sum = sum * 10 + (*s - '0'); count += sum != 0; }
+    for (; s < end && DIGIT(*s); s++) { sum = sum * 10 + (*s - '0'); count += count || sum; }
     int some = s > first;
     if (s < end && *s == '.') {
         first = ++s;
-        for (; s < end && DIGIT(*s); s++) { sum = sum * 10 + (*s - '0'); count += sum != 0; }
+        for (; s < end && DIGIT(*s); s++) { sum = sum * 10 + (*s - '0'); count += count || sum; }
         power = -(int)(s - first);
         some |= s > first;
     }

@@ -102,6 +102,7 @@ class Pattern:
     :param request_csv: the request is CSV, which may hold a header.
     :param row_ids: the event id names a single row.
     :param half: records are this side of an event (``HalfSide``): its body, as bytes, is the slot ``body``.
+    :param checked: the scanner has seen that the body is well-formed. Of what is in base64, it has not.
     """
 
     root: Node
@@ -110,6 +111,7 @@ class Pattern:
     request_csv: bool = False
     row_ids: bool = False
     half: str = ""
+    checked: bool = True
 
 
 MAX_MEMBERS = 64

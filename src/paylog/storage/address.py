@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from paylog.errors import RetriableError
@@ -54,7 +55,7 @@ def s3_region(connection: Connection) -> str:
 def clock_ahead(url: str) -> timedelta | None:
     """The store's clock less this machine's, by the date of an answer to a request without credentials.
 
-    Exact to a second. None when the answer holds no date.
+    Exact to a second. None when the answer holds no date, or none that makes sense.
 
     :raises RetriableError: the store does not answer.
     """
@@ -64,8 +65,11 @@ def clock_ahead(url: str) -> timedelta | None:
             date = answer.headers.get("Date")
     except HTTPError as refusal:  # an answer too
         date = refusal.headers.get("Date")
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise RetriableError(f"{url} does not answer: {type(error).__name__}") from None
     took = datetime.now(UTC) - before
-    # The date is cut to whole seconds.
-    return parsedate_to_datetime(date) + timedelta(seconds=0.5) - before - took / 2 if date else None
+    try:
+        # The date is cut to whole seconds.
+        return parsedate_to_datetime(date or "") + timedelta(seconds=0.5) - before - took / 2
+    except (ValueError, TypeError):
+        return None

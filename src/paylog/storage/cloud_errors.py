@@ -20,6 +20,7 @@ from paylog.errors import (
 
 # obstore keeps the status and the store's own code in its text only.
 _STATUS = re.compile(r"status code: (\d{3})")
+_ADDRESS = re.compile(r'\w+://[^\s"<>]*')  # holds the key, which may be called after any fault
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _CHANGED = ("precondition failure", "Wanted range")
 _WRONG_REGION = ("redirect without LOCATION", "AuthorizationHeaderMalformed", "IllegalLocationConstraint")
@@ -52,7 +53,7 @@ def explained(where: str, conn_id: str) -> Iterator[None]:
 
 
 def _meaning(error: Exception, where: str, conn_id: str) -> PaylogError:
-    text = str(error)
+    text = _ADDRESS.sub("", str(error))
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
     code = found[1] if (found := _CODE.search(text)) else ""
     if any(sign in text for sign in _CHANGED):

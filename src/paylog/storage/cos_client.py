@@ -68,11 +68,10 @@ def _region(connection: Connection) -> str:
 
 def endpoint(connection: Connection) -> str:
     """Where the store is. Raises ``ConfigurationError`` when the connection names no endpoint."""
-    if url := connection.extra.get("endpoint_url"):
-        return checked_url(connection, str(url))
-    if host := connection.host:
-        port = f":{connection.port}" if connection.port else ""
-        return checked_url(connection, f"{host}{port}" if "://" in host else f"https://{host}{port}")
+    port = f":{connection.port}" if connection.port else ""
+    url = str(connection.extra.get("endpoint_url") or (connection.host and f"{connection.host}{port}"))
+    if url:
+        return checked_url(connection, url if "://" in url else f"https://{url}")
     raise ConfigurationError(
         f"connection {connection.conn_id!r} has no endpoint: set extra endpoint_url, e.g. "
         "https://s3.eu-de.cloud-object-storage.appdomain.cloud (the bucket's page in IBM Cloud names it)"

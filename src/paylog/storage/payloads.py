@@ -58,7 +58,7 @@ class Payloads:
             raise foreign from None
         if url.scheme or url.netloc:
             path = self._in_container(url.scheme, url.hostname or "", path)
-        if not path or "\0" in path or "\\" in path or {"..", "."} & set(path.split("/")):
+        if "\0" in path or "\\" in path or {"", "..", "."} & set(path.split("/")):
             raise foreign
         return path
 
