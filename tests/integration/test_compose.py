@@ -193,7 +193,14 @@ def test_the_helm_values_name_what_the_compose_file_has(compose: ComposeFile) ->
     assert values["executor"] == "KubernetesExecutor"
     assert f"apache/airflow:{values['airflowVersion']}-" in dockerfile()
     known = compose.environment_of("scheduler")
-    assert {variable["name"] for variable in values["env"]} <= set(known)
+    variables = {variable["name"]: variable["value"] for variable in values["env"]}
+    # What libpq reads is for servers elsewhere; those of the compose file are in its own network.
+    assert {name for name in variables if not name.startswith("PGSSL")} <= set(known)
+    assert variables["PGSSLMODE"] == "verify-full"
     assert {secret["envName"] for secret in values["secret"]} <= set(known)
     assert values["securityContexts"]["pod"]["runAsNonRoot"] is True
+    # Chart 1.22 calls everything else under workers deprecated, chart 2.0 refuses it.
+    assert set(values["workers"]) <= {"celery", "kubernetes"}
+    # The chart's own first user has the password "admin".
+    assert values["createUserJob"]["enabled"] is False
     assert "password" not in str(values).lower()
