@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from db2_server import Db2Server, db2_server
+from payload_blocks import SCHEMA
 
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
 from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
-SCHEMA = "paylog test"
 _numbers = itertools.count()
 
 

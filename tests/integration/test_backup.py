@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from cli_site import WINDOW, Site, expected_fates, log
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 from payload_blocks import WINDOW as WINDOW_OF_BLOCKS
-from payload_blocks import block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
 from paylog.testing.postgres import EmbeddedPostgres, binaries

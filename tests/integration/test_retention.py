@@ -15,9 +15,8 @@ import psycopg
 import pytest
 from cli_site import DAY as DAY_OF_LOG
 from cli_site import WINDOW, Site, keys, log
-from payload_blocks import block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection, postgres_dsn, use_resolver
 from paylog.data_mart import DataMart, clearing
 from paylog.errors import Reason, RetriableError

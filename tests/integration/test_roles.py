@@ -14,10 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 from cli_site import WINDOW, Site, expected_fates, fates, log
-from payload_blocks import block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedTable
 
-from conftest import SCHEMA
 from paylog.connections import Connection, parse, postgres_dsn
 from paylog.data_mart import DataMart
 from paylog.data_mart.roles import RolePlan, apply
