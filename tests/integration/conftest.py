@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_site import Site
 from db2_server import Db2Server, db2_server
 from payload_blocks import SCHEMA
 
@@ -73,3 +74,11 @@ def folder(empty_database: Connection, tmp_path: Path) -> Iterator[LogFolder]:
     use_resolver({DATA_MART: empty_database, LOGS: found.connection}.__getitem__)
     yield found
     use_resolver(None)
+
+
+@pytest.fixture
+def site(tmp_path: Path, empty_database: Connection) -> Site:
+    """A subscription to an empty folder of logs, and the command line."""
+    made = Site(tmp_path, empty_database)
+    made.subscribe()
+    return made

@@ -53,7 +53,6 @@ def test_a_dump_while_loads_go_on_is_whole(
     tmp_path: Path, postgres: EmbeddedPostgres, empty_database: Connection, spare: Connection
 ) -> None:
     site = Site(tmp_path, empty_database)
-    assert site.environment
     site.subscribe(error_budget={"share": None})
     written = log(records=2400, objects=24)
     site.write(written)

@@ -17,7 +17,6 @@ ROWS = 'SELECT count(*) FROM payload."Payload_credit-risk"'
 @pytest.fixture
 def site(tmp_path: Path, empty_database: Connection) -> Site:
     made = Site(tmp_path, empty_database)
-    assert made.environment
     made.write(log())
     return made
 

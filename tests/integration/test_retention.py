@@ -250,7 +250,6 @@ def test_objects_that_the_ledger_has_forgotten_are_not_read(
 ) -> None:
     use_resolver(None)
     site = Site(tmp_path, empty_database)
-    assert site.environment
     site.subscribe(retention={"payload": "30d", "ledger": "90d"}, error_budget={"share": None})
     site.write(log(records=60, objects=3, defects={}))
     for file in keys(tmp_path / "logs"):

@@ -216,7 +216,6 @@ def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> 
         f"AIRFLOW_CONN_MART_{name.upper()}": document(getattr(mart, name))
         for name in ("admin", "owner", "read")
     }
-    assert site.environment
     target = {"connection": "mart", "schema": "payload", "owner_connection": "mart_owner",
               "read_connection": "mart_read"}  # fmt: skip
     site.subscribe(data_mart=target, retention={"quarantine": "30d"})
