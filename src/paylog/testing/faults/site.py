@@ -75,8 +75,7 @@ class Site:
         """``kill -9`` one of those that work now; whether there was one."""
         if not (workers := sorted(self.workers, key=lambda worker: worker.pid)):
             return False
-        dice.choice(workers).kill()
-        return True
+        return dice.choice(workers).kill()
 
     def heal(self) -> None:
         """Nothing is wrong any more."""
