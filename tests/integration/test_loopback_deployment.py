@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,7 +64,9 @@ def test_no_address_is_that_of_a_container(stack: CeleryStack, host: str) -> Non
 
 def test_the_stores_answer_where_a_worker_looks_for_them(stack: CeleryStack) -> None:
     known = {name: with_secrets(stack, value) for name, value in environment(stack, "worker-1").items()}
-    with DataMart(parse("mart", known["AIRFLOW_CONN_PAYLOG_DATA_MART"]), "nothing yet") as mart:
+    there = parse("mart", known["AIRFLOW_CONN_PAYLOG_DATA_MART"])
+    owner = replace(stack.data_mart_connection("mart"), host=there.host, port=there.port)
+    with DataMart(owner, "nothing yet") as mart:
         assert not mart.is_set_up()
     with pytest.raises(ObjectNotFound, match="bucket does not exist"):
         list(connect(parse("logs", known["AIRFLOW_CONN_PAYLOG_LOGS"]), "no-bucket").list(""))
