@@ -203,19 +203,6 @@ def test_values_are_shown_of_ones_own_subscription_only(client: TestClient) -> N
     assert client.get(f"/api/subscriptions/{MINE}/{path}").status_code == 404
 
 
-def test_a_year_that_ends_at_midnight_is_counted_from_its_last_day(
-    year: Connection, postgres: EmbeddedPostgres
-) -> None:
-    """Made between midnight and one, too, the planted events are where the tests look for them."""
-    midnight = datetime(2026, 3, 4, tzinfo=UTC)
-    made = OperatedYear("midnight", midnight, rows_an_hour=10, objects_an_hour=1, days=230)
-    made.write(postgres, DATABASE, SCHEMA)
-    with DataMart(year, SCHEMA) as mart:
-        loaded = {receipt.window_start.date() for receipt in mart.receipts("midnight", limit=None)}
-    silent = {date(2026, 3, 3) - timedelta(days=ago) for ago in (*OUTAGE, SILENT)}
-    assert {date(2026, 3, 3) - timedelta(days=ago) for ago in range(230)} - loaded == silent
-
-
 def test_the_session_cannot_write(year: Connection) -> None:
     with DataMart(year, SCHEMA, read_only=True) as mart, pytest.raises(PaylogError, match="25006"):
         mart.advance_watermark(MINE, (YEAR.since, YEAR.until), YEAR.since)

@@ -65,7 +65,7 @@ SELECT h AS start, ago, {year.objects_an_hour} AS objects, run_id, read,
        (read * 0.002 * noise)::bigint AS duplicate
 FROM (
   SELECT h, 'scheduled__' || to_char(h AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"') AS run_id,
-         extract(day FROM date_trunc('day', '{year.until.isoformat()}'::timestamptz - interval '1 hour', 'UTC')
+         extract(day FROM date_trunc('day', '{year.until.isoformat()}'::timestamptz, 'UTC')
                  - date_trunc('day', h, 'UTC'))::int AS ago, noise,
          greatest(1, ({year.rows_an_hour}
            * (0.75 + 0.5 * extract(epoch FROM h - '{year.since.isoformat()}') / 86400 / {year.days})
