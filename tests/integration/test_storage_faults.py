@@ -183,6 +183,15 @@ def test_a_dead_endpoint_is_retriable(far: Far) -> None:
         list(far.storage().list(""))
 
 
+def test_a_key_is_not_taken_for_a_fault() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    extra = {"endpoint_url": f"http://127.0.0.1:{port}"}
+    storage = connect(Connection("logs", "aws", login="key", password="secret", extra=extra), BUCKET)
+    with pytest.raises(RetriableError, match=r"token request/certificate\.json: no answer"):
+        storage.stat("token request/certificate.json")
+
+
 def test_a_silent_store_times_out(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud_buckets, "READ_SECONDS", 0.1)
     monkeypatch.setattr(cos_client, "READ_SECONDS", 0.1)
