@@ -10,9 +10,12 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paylog.cli.lean import settle, start_lean
+
+if TYPE_CHECKING:
+    from paylog.connections import Connection
 
 _MAIN = "from paylog.cli import main; main()"
 
@@ -55,19 +58,31 @@ def subscription_document(engine: str) -> dict[str, Any]:
 
 def environment(dsn: str, logs: Path) -> dict[str, str]:
     """The two connections, as paylog takes them from the environment."""
+    return {
+        "AIRFLOW_CONN_BENCH_DATA_MART": _data_mart(dsn),
+        "AIRFLOW_CONN_BENCH_LOGS": json.dumps({"conn_type": "paylog_folder", "extra": {"path": str(logs)}}),
+    }
+
+
+def bucket_environment(dsn: str, logs: Connection) -> dict[str, str]:
+    """The same two under the names of ``paylog.testing.exactly_once``, with the logs in a bucket."""
+    from paylog.testing.exactly_once.served_model import DATA_MART, LOGS
+
+    known = {"conn_type": logs.conn_type, "login": logs.login, "password": logs.password, "extra": logs.extra}
+    return {
+        f"AIRFLOW_CONN_{DATA_MART.upper()}": _data_mart(dsn),
+        f"AIRFLOW_CONN_{LOGS.upper()}": json.dumps(known),
+    }
+
+
+def _data_mart(dsn: str) -> str:
+    """A connection as JSON."""
     from psycopg.conninfo import conninfo_to_dict
 
     info: dict[str, Any] = conninfo_to_dict(dsn)
-    mart = {
-        "conn_type": "postgres",
-        "login": info["user"],
-        "schema": info["dbname"],
-        "host": info["host"],
-    }
-    return {
-        "AIRFLOW_CONN_BENCH_DATA_MART": json.dumps(mart),
-        "AIRFLOW_CONN_BENCH_LOGS": json.dumps({"conn_type": "paylog_folder", "extra": {"path": str(logs)}}),
-    }
+    return json.dumps(
+        {"conn_type": "postgres", "login": info["user"], "schema": info["dbname"], "host": info["host"]}
+    )
 
 
 def _prepare(folder: Path) -> None:

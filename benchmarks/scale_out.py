@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -19,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import report
 from benchmarks.measure import Measure, measure
+from benchmarks.paylog_command import bucket_environment
 from benchmarks.server import Server, running
-from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, credit
+from paylog.testing.exactly_once.served_model import LOGS, credit
 from paylog.testing.object_store import ObjectStore
 from paylog.testing.scored_model import CREDIT_RISK
 from paylog.testing.scoring_logs import PayloadLog
@@ -52,34 +52,11 @@ def distant(store: ObjectStore, latency: float) -> Iterator[str]:
         proxy.communicate()
 
 
-def environment(server: Server, store: ObjectStore, endpoint: str) -> dict[str, str]:
-    """The two connections for the command line."""
-    from psycopg.conninfo import conninfo_to_dict
-
-    info = conninfo_to_dict(server.dsn)
-    mart = {"conn_type": "postgres", "login": info["user"], "schema": info["dbname"], "host": info["host"]}
-    logs = replace(store.connection(LOGS), extra={"endpoint_url": endpoint})
-    known = {"conn_type": logs.conn_type, "login": logs.login, "password": logs.password, "extra": logs.extra}
-    return {
-        f"AIRFLOW_CONN_{DATA_MART.upper()}": json.dumps(mart),
-        f"AIRFLOW_CONN_{LOGS.upper()}": json.dumps(known),
-    }
-
-
 def argv(folder: Path, workers: int, batch_bytes: int) -> list[str]:
     """``paylog run`` over the day."""
     window = ["--from", _START.isoformat(), "--to", (_START + _DAY).isoformat()]
     chosen = ["--subscriptions", str(folder), "--batch-size", str(batch_bytes), "--workers", str(workers)]
-    return [
-        sys.executable,
-        "-c",
-        "from paylog.cli import main; main()",
-        "run",
-        "credit",
-        *window,
-        *chosen,
-        "--json",
-    ]
+    return [sys.executable, "-c", _MAIN, "run", "credit", *window, *chosen, "--json"]
 
 
 def rounds(
@@ -139,7 +116,7 @@ def main() -> int:
                 store.put(BUCKET, f"credit/{one.key}", one.data)
                 size += len(one.data)
             with distant(store, options.latency) as endpoint:
-                variables = environment(server, store, endpoint)
+                variables = bucket_environment(server.dsn, store.connection(LOGS, endpoint_url=endpoint))
                 found = rounds(server, folder, variables, size, rows, options.repeat)
             facts = [
                 f"- {options.objects:,} objects of {size / options.objects / 1000:.0f} kB, "

@@ -22,9 +22,10 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from benchmarks import report
+from benchmarks.paylog_command import bucket_environment
 from benchmarks.server import Server, running
 from benchmarks.soak_work import BUCKET, OBJECTS_A_MINUTE, RECORDS
-from paylog.testing.exactly_once.served_model import DATA_MART, LOGS
+from paylog.testing.exactly_once.served_model import LOGS
 from paylog.testing.object_store import ObjectStore
 
 SUBSCRIPTIONS, LOADERS, WRITERS = 20, 2, 4
@@ -122,7 +123,7 @@ def wrong(server: Server) -> list[str]:
 def soak(folder: Path, minutes: float, server: Server, store: ObjectStore) -> list[Sample]:
     """Run it; one sample every ten seconds."""
     store.create_bucket(BUCKET)
-    environment = os.environ | _environment(server, store)
+    environment = os.environ | bucket_environment(server.dsn, store.connection(LOGS))
     numbers = [str(n) for n in range(SUBSCRIPTIONS)]
     samples: list[Sample] = []
     with ExitStack() as ending:
@@ -150,19 +151,6 @@ def _wait_for_tables(server: Server) -> None:
     tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'paylog' AND tablename ~ '^Payload_model-..$'"
     while server.value(tables) != SUBSCRIPTIONS:
         time.sleep(0.5)
-
-
-def _environment(server: Server, store: ObjectStore) -> dict[str, str]:
-    from psycopg.conninfo import conninfo_to_dict
-
-    info = conninfo_to_dict(server.dsn)
-    mart = {"conn_type": "postgres", "login": info["user"], "schema": info["dbname"], "host": info["host"]}
-    logs = store.connection(LOGS)
-    known = {"conn_type": logs.conn_type, "login": logs.login, "password": logs.password, "extra": logs.extra}
-    return {
-        f"AIRFLOW_CONN_{DATA_MART.upper()}": json.dumps(mart),
-        f"AIRFLOW_CONN_{LOGS.upper()}": json.dumps(known),
-    }
 
 
 def document(samples: Sequence[Sample], facts: Sequence[str], problems: Sequence[str]) -> str:

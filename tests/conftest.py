@@ -16,5 +16,6 @@ class _ByFile(LoadScopeScheduling):
         return _ACCEPTANCE if nodeid.startswith(_ACCEPTANCE) else nodeid.split("::", 1)[0]
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest -p no:xdist has none
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     return _ByFile(config, log)

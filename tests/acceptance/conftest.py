@@ -11,6 +11,7 @@ import pytest
 import watched
 import year_of_logs
 from openscale_service import deliver_section
+from shipped import subscription
 
 from paylog.testing.airflow_api import AirflowApi
 from paylog.testing.demo_logs import write_demo_logs
@@ -20,17 +21,6 @@ from paylog.testing.stack import Stack
 from paylog.testing.statsd_receiver import StatsdReceiver
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def subscription(name: str, **replaced: str) -> str:
-    """A shipped subscription with some of its text replaced; nothing older than the window is listed."""
-    text = (REPOSITORY / "subscriptions" / f"{name}.yaml").read_text()
-    prefix = next(line for line in text.splitlines() if line.strip().startswith("prefix:"))
-    changes = {prefix: f"{prefix}\n  lookback: 0s", **replaced}
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +53,7 @@ def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
-    watched.write(folder, subscription("churn"), watched.STRICT)
+    watched.write(folder, watched.STRICT)
     year_of_logs.subscriptions(folder)
     page_site.subscriptions(folder)
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,8 +34,9 @@ def instances(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> li
 
 
 @pytest.fixture(scope="session")
-def mart(stack: Stack) -> DataMart:
-    return DataMart(Connection(DATA_MART, **stack.connections()[DATA_MART]), "paylog_demo")
+def mart(stack: Stack) -> Iterator[DataMart]:
+    with DataMart(Connection(DATA_MART, **stack.connections()[DATA_MART]), "paylog_demo") as opened:
+        yield opened
 
 
 def table(mart: DataMart, subscription_id: str) -> tuple[int, str, dict[str, int]]:

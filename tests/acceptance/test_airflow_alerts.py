@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import watched
 
-from conftest import subscription
 from paylog.testing.airflow_api import FINISHED, AirflowApi
 from paylog.testing.demo_logs import DAYS, demo_logs
 from paylog.testing.stack import Stack
@@ -50,7 +49,7 @@ def test_owners_are_told_once_of_each_cause_and_of_the_end(
     assert run(stack, airflow, DAG, CHECK) == {DAG: "failed", CHECK: "success"}
     wanted = {MISMATCH, SILENCE, LATE, OVERDUE}
     stack.wait(lambda: set(mail.subjects()) >= wanted, what="four mails")
-    watched.write(subscriptions, subscription("churn"), watched.USUAL)
+    watched.write(subscriptions, watched.USUAL)
     assert run(stack, airflow, DAG, CHECK) == {DAG: "success", CHECK: "success"}
     stack.wait(lambda: RESOLVED in mail.subjects(), what="the mail of the end")
 

@@ -94,7 +94,6 @@ def test_the_form_starts_a_range_run_whose_tasks_have_readable_names(
     page.goto(f"/dags/{CHURN_DAG}/runs/{quote(run_id, safe='')}/tasks/ingest/mapped")
     names = page.get_by_role("link", name=re.compile(r"2024-03-05 .* objects · .* → [\d,]+ loaded"))
     expect(names).to_have_count(2)
-    browser.picture(page, "grid")
 
 
 @pytest.mark.timeout(300)
@@ -133,7 +132,6 @@ def test_a_failure_is_shown_with_its_reason_and_then_its_recovery(
     expect(cell).to_have_attribute("aria-label", re.compile(rf"{GOOD + LACKING} loaded, {BROKEN} rejected"))
     expect(frame.get_by_role("button", name=re.compile("NULL_VALUE"))).to_have_count(0)
     expect(frame.locator("#quarantine")).to_contain_text(f"{LACKING} rows left quarantine by a replay")
-    browser.picture(page, "page-recovered")
 
 
 def test_a_task_links_to_the_page_and_a_dag_has_it_as_a_tab(airflow: AirflowApi, browser: Browser) -> None:

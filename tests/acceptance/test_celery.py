@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,10 +48,20 @@ def backfill(stack: CeleryStack) -> Backfill:
     return made
 
 
-def test_services_have_hosts_of_their_own_where_that_is_allowed(stack: CeleryStack) -> None:
-    if os.geteuid() == 0 and os.access("/proc/sys/net", os.W_OK):
-        assert isinstance(stack.network, Namespaces)
-    assert len(stack.workers) == 2
+@pytest.fixture
+def namespaces() -> None:
+    """Asks the machine itself: the stack takes loopback without a word where it gets none."""
+    name = f"paylog-probe-{os.getpid()}"
+    try:
+        for action in ("add", "del"):
+            subprocess.run(["ip", "netns", action, name], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets us make no network namespaces")
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_services_have_hosts_of_their_own(stack: CeleryStack) -> None:
+    assert isinstance(stack.network, Namespaces)
 
 
 @pytest.mark.timeout(600)
@@ -65,6 +76,7 @@ def test_the_books_are_those_of_a_clean_run(backfill: Backfill) -> None:
     assert backfill.compare() > DAYS * 500
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> None:
     hosts = {
         task["hostname"]
@@ -73,5 +85,4 @@ def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> 
         for task in backfill.api.tasks(f"paylog__{served.name}", run["dag_run_id"])
         if task["state"] == "success"  # what is skipped has no host
     }
-    if isinstance(stack.network, Namespaces):
-        assert hosts == set(stack.workers)
+    assert hosts == {"worker-1", "worker-2"} == set(stack.workers)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shipped import subscription
+
 from paylog.testing.mail_server import MailServer
 from paylog.testing.statsd_receiver import StatsdReceiver
 
@@ -53,8 +55,7 @@ class Receivers:
         return [json.loads(line) for line in self._lineage.read_text().splitlines()]
 
 
-def write(folder: Path, churn: str, share: str) -> None:
-    """The subscription, from the text of the shipped one, with an error budget."""
-    text = churn.replace("id: churn\n", "id: watched\n").replace(USUAL, share)
-    assert share in text
+def write(folder: Path, share: str) -> None:
+    """The subscription, from the shipped one, with an error budget."""
+    text = subscription("churn", **{"id: churn\n": "id: watched\n", USUAL: share})
     (folder / "watched.yaml").write_text(text + _ALERTS)

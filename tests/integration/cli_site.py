@@ -44,10 +44,12 @@ class Site:
     folder: Path
     database: Connection
 
+    def __post_init__(self) -> None:
+        for name in ("logs", "subscriptions"):
+            (self.folder / name).mkdir(exist_ok=True)
+
     @property
     def environment(self) -> dict[str, str]:
-        (self.folder / "logs").mkdir(exist_ok=True)
-        (self.folder / "subscriptions").mkdir(exist_ok=True)
         there = self.database
         mart = {
             "conn_type": "postgres", "host": there.host, "login": there.login, "password": there.password,

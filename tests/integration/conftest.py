@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import stamina
+from cli_site import Site
 from db2_server import Db2Server, db2_server
+from payload_blocks import SCHEMA
 
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
 from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
-SCHEMA = "paylog test"
 _numbers = itertools.count()
 
 
@@ -30,6 +32,25 @@ def db2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Db2Server]:
     """A Db2, or what stands in for one; skips where there is neither."""
     with db2_server(tmp_path_factory.mktemp("db2")) as server:
         yield server
+
+
+@pytest.fixture
+def one_attempt() -> Iterator[None]:
+    """No second attempt: a closed port costs Db2's driver five seconds each time."""
+    stamina.set_testing(True, attempts=1)
+    yield
+    stamina.set_testing(False)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[tuple[str, int]]:
+    """An S3 server that asks for no signature: where it listens."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +94,11 @@ def folder(empty_database: Connection, tmp_path: Path) -> Iterator[LogFolder]:
     use_resolver({DATA_MART: empty_database, LOGS: found.connection}.__getitem__)
     yield found
     use_resolver(None)
+
+
+@pytest.fixture
+def site(tmp_path: Path, empty_database: Connection) -> Site:
+    """A subscription to an empty folder of logs, and the command line."""
+    made = Site(tmp_path, empty_database)
+    made.subscribe()
+    return made

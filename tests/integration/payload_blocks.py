@@ -17,6 +17,8 @@ from paylog.model_schema import ModelSchema
 from paylog.records import Block, CaptureObject, Receipt, Reject
 from paylog.subscription import Subscription
 
+SCHEMA = "paylog test"
+"""Where the fixtures make the control tables: a name that must be quoted."""
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 WINDOW = (NOON, NOON + timedelta(hours=1))
 FIELDS: tuple[dict[str, Any], ...] = (
@@ -120,5 +122,5 @@ def payload_keys(connection: Connection, name: str = "credit") -> list[tuple[Any
     return query(
         connection,
         f"SELECT scoring_id, scoring_timestamp, age, income, purpose, owner, prediction, probability "
-        f'FROM "paylog test"."Payload_{name}" ORDER BY 1',
+        f'FROM "{SCHEMA}"."Payload_{name}" ORDER BY 1',
     )

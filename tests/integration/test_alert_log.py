@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
-from payload_blocks import block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.alerts import OF_RUNS, rejects_of_run
 from paylog.connections import Connection
 from paylog.data_mart import DataMart

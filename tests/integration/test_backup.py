@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from cli_site import WINDOW, Site, expected_fates, log
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 from payload_blocks import WINDOW as WINDOW_OF_BLOCKS
-from payload_blocks import block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
 from paylog.testing.postgres import EmbeddedPostgres, binaries
@@ -54,7 +53,6 @@ def test_a_dump_while_loads_go_on_is_whole(
     tmp_path: Path, postgres: EmbeddedPostgres, empty_database: Connection, spare: Connection
 ) -> None:
     site = Site(tmp_path, empty_database)
-    assert site.environment
     site.subscribe(error_budget={"share": None})
     written = log(records=2400, objects=24)
     site.write(written)

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import pytest
 from cli_site import WINDOW, Site, expected_fates, fates, interrupt, log
 
-from paylog.connections import Connection
 from paylog.testing.scoring_logs import Defect
 
 MANY = {"records": 6_000, "objects": 24, "rows_per_record": 2}
-
-
-@pytest.fixture
-def site(tmp_path: Path, empty_database: Connection) -> Site:
-    there = Site(tmp_path, empty_database)
-    assert there.environment  # makes the folders
-    there.subscribe()
-    return there
 
 
 def entries(site: Site) -> dict[str, int]:

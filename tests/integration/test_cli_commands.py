@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import yaml
 from cli_site import DAY, DEFECTS, SHIPPED, WINDOW, Site, expected_fates, fates, keys, log, reasons
 
-from paylog.connections import Connection
 from paylog.testing.scored_model import CHURN
 from paylog.testing.scoring_logs import CaptureLog
 
 ROWS = 'SELECT count(*) FROM payload."Payload_credit-risk"'
 LEDGER = "SELECT sum(loaded)::bigint FROM payload.paylog_object WHERE state <> 'superseded'"
-
-
-@pytest.fixture
-def site(tmp_path: Path, empty_database: Connection) -> Site:
-    made = Site(tmp_path, empty_database)
-    assert made.environment
-    made.subscribe()
-    return made
 
 
 @pytest.fixture

@@ -7,13 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 from cli_site import WINDOW, Site, log
-
-from paylog.connections import Connection
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
@@ -49,14 +46,6 @@ import obstore
 from paylog.cli.worker import _context
 print(_context().get_start_method())
 """
-
-
-@pytest.fixture
-def site(tmp_path: Path, empty_database: Connection) -> Site:
-    made = Site(tmp_path, empty_database)
-    assert made.environment
-    made.subscribe()
-    return made
 
 
 def program(text: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,14 +27,6 @@ from paylog.testing.scoring_logs import Defect
 ONE_OBJECT_A_BATCH = ("--batch-size", "1")
 ROWS = 'SELECT count(*) FROM payload."Payload_credit-risk"'
 RECEIPTS = "SELECT coalesce(sum(loaded), 0)::bigint FROM payload.paylog_receipt WHERE state = 'committed'"
-
-
-@pytest.fixture
-def site(tmp_path: Path, empty_database: Connection) -> Site:
-    made = Site(tmp_path, empty_database)
-    assert made.environment
-    made.subscribe()
-    return made
 
 
 @pytest.fixture

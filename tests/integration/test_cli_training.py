@@ -31,7 +31,6 @@ def site(tmp_path: Path, empty_database: Connection, monkeypatch: pytest.MonkeyP
 
 
 def subscribe(site: Site, **changes: Any) -> None:
-    assert site.environment
     site.subscribe(**{"training_data": REFERENCE, "fairness": FAIRNESS} | changes)
 
 

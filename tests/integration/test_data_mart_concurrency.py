@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from payload_blocks import (
     NOON,
+    SCHEMA,
     WINDOW,
     block,
     capture_object,
@@ -21,7 +22,6 @@ from payload_blocks import (
     subscription,
 )
 
-from conftest import SCHEMA
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
 from paylog.data_mart import load as load_module

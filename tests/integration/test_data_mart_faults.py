@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from payload_blocks import WINDOW, block, capture_object, load, payload_keys, query, subscription
+from payload_blocks import SCHEMA, WINDOW, block, capture_object, load, payload_keys, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
 from paylog.errors import AccessDenied, ConfigurationError, RetriableError, SchemaMismatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ LOG = log(records=300, objects=3)
 LOADED = LOG.expected.counts.loaded
 
 
+@dataclass(frozen=True)
 class Served(Site):
     """A site, and a service with a data mart of its own that has the same subscription."""
 
@@ -61,11 +62,8 @@ def site(tmp_path: Path, empty_database: Connection, postgres: EmbeddedPostgres)
     client = DataMartClient(INSTANCE)
     client.use(there, "there")
     client.set_up()
-    site = Served(tmp_path, empty_database)
     with serving(application(client, KEY)) as address:
-        for attribute, value in (("there", there), ("address", address)):
-            object.__setattr__(site, attribute, value)
-        assert site.environment
+        site = Served(tmp_path, empty_database, there, address)
         site.subscribe(deliver=DELIVER)
         (subscription,) = load_subscriptions(tmp_path / "subscriptions")
         mart = subscription.data_mart.model_copy(update={"schema_name": "there"})

@@ -28,14 +28,6 @@ Found = dict[str, dict[str, str]]
 
 
 @pytest.fixture
-def site(tmp_path: Path, empty_database: Connection) -> Site:
-    site = Site(tmp_path, empty_database)
-    assert site.environment
-    site.subscribe()
-    return site
-
-
-@pytest.fixture
 def loaded(site: Site) -> Site:
     site.write(log(records=12, objects=2, defects={}))
     site.json("run", "credit-risk", *WINDOW)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from paylog.testing.exactly_once.runs import run, run_until_done
 from paylog.testing.exactly_once.served_model import LOGS, LogFolder
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
-_numbers = count()
 LIVE = "data/data.1.log"
 
 

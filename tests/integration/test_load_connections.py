@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from paylog import pipeline
-from paylog.connections import Connection, use_resolver
 from paylog.testing.collector_logs import INPUTS, OUTPUTS
 from paylog.testing.exactly_once.books import ask
 from paylog.testing.exactly_once.collector import Calls, collector, inputs, outputs
 from paylog.testing.exactly_once.runs import plan
-from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder, credit, credit_log
+from paylog.testing.exactly_once.served_model import LogFolder, credit, credit_log
 
 _SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'paylog'"
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path, empty_database: Connection) -> Iterator[LogFolder]:
-    made = LogFolder(tmp_path)
-    use_resolver({DATA_MART: empty_database, LOGS: made.connection}.__getitem__)
-    yield made
-    use_resolver(None)
 
 
 def sessions() -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from payload_blocks import WINDOW, block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, WINDOW, block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection
 from paylog.data_mart import DataMart, setup
 from paylog.data_mart.control_tables import HEAD

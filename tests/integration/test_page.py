@@ -112,7 +112,6 @@ def test_the_calendar_shows_what_was_planted(client: TestClient) -> None:
     others = set(by_age) & set(range(1, 229)) - {*OUTAGE, HALF, SILENT, OVER_BUDGET}
     assert {by_age[ago]["state"] for ago in others} == {"complete"}
     shares = {ago: by_age[ago]["rejected"] / by_age[ago]["read"] for ago in others}
-    assert sorted(shares, key=lambda ago: shares[ago])[-3:] != []
     assert {ago for ago, share in shares.items() if share > 0.02} == set(FLOOD)
 
 

@@ -6,10 +6,14 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from paylog.connections import Connection
+from paylog.testing.exactly_once.worker import Worker
 from paylog.testing.faults.strikes import STRIKES, draw
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,3 +35,21 @@ def test_every_kind_of_fault_comes_up_and_a_seed_gives_the_same() -> None:
     drawn = [draw(random.Random(seed)).name for seed in range(1_000)]
     assert set(drawn) == {strike.name for strike in STRIKES}
     assert drawn == [draw(random.Random(seed)).name for seed in range(1_000)]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A task that is over at once."""
+
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+
+    def run(self) -> str:
+        return "done"
+
+
+def test_a_worker_that_has_just_ended_is_no_fault() -> None:
+    """The dice may fall on one that its lane has not missed yet."""
+    worker = Worker(Nothing())
+    assert worker.join(60)
+    assert worker.kill() is False
+    assert (worker.outcome(), worker.killed) == ("done", False)

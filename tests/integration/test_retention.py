@@ -15,9 +15,8 @@ import psycopg
 import pytest
 from cli_site import DAY as DAY_OF_LOG
 from cli_site import WINDOW, Site, keys, log
-from payload_blocks import block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 
-from conftest import SCHEMA
 from paylog.connections import Connection, postgres_dsn, use_resolver
 from paylog.data_mart import DataMart, clearing
 from paylog.errors import Reason, RetriableError
@@ -251,7 +250,6 @@ def test_objects_that_the_ledger_has_forgotten_are_not_read(
 ) -> None:
     use_resolver(None)
     site = Site(tmp_path, empty_database)
-    assert site.environment
     site.subscribe(retention={"payload": "30d", "ledger": "90d"}, error_budget={"share": None})
     site.write(log(records=60, objects=3, defects={}))
     for file in keys(tmp_path / "logs"):

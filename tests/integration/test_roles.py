@@ -14,10 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 from cli_site import WINDOW, Site, expected_fates, fates, log
-from payload_blocks import block, capture_object, load, query, subscription
+from payload_blocks import SCHEMA, block, capture_object, load, query, subscription
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue, UndefinedTable
 
-from conftest import SCHEMA
 from paylog.connections import Connection, parse, postgres_dsn
 from paylog.data_mart import DataMart
 from paylog.data_mart.roles import RolePlan, apply
@@ -219,7 +218,6 @@ def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> 
         f"AIRFLOW_CONN_MART_{name.upper()}": document(getattr(mart, name))
         for name in ("admin", "owner", "read")
     }
-    assert site.environment
     target = {"connection": "mart", "schema": "payload", "owner_connection": "mart_owner",
               "read_connection": "mart_read"}  # fmt: skip
     site.subscribe(data_mart=target, retention={"quarantine": "30d"})

@@ -5,7 +5,6 @@ Azure ML, KServe, Seldon and BentoML, whose objects depend on each other or grow
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 import pytest
@@ -35,7 +34,6 @@ RENDERINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sagemaker/batch": ("amazon_sagemaker_batch", {"response": BATCH}),
     "vertex/request_response_logging.ndjson": ("vertex_ai", {"response": VERTEX}),
 }
-_numbers = count()
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared samples are not here")
 

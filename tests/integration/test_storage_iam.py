@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import stamina
-from moto.server import ThreadedMotoServer
 
 from paylog.connections import Connection
 from paylog.errors import AccessDenied, RetriableError
@@ -19,14 +18,6 @@ from paylog.testing.s3_gateway import S3Gateway
 
 API_KEY = "api-key-5b1d"
 BUCKET = "scoring-logs"
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[tuple[str, int]]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()
-    server.stop()
 
 
 @pytest.fixture

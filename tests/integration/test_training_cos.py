@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import stamina
-from moto.server import ThreadedMotoServer
 
 from paylog.connections import Connection, use_resolver
 from paylog.storage.cos_client import cos_client
@@ -140,14 +139,6 @@ def test_a_connection_that_breaks_is_taken_up_again(
         assert proxy.cuts == 1
     assert result.profile is not None
     assert result.profile.rows == 40_000
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[tuple[str, int]]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()
-    server.stop()
 
 
 def test_an_api_key_with_tokens_that_expire(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from payload_blocks import FIELDS, WINDOW, block, capture_object, payload_keys, query, subscription
+from payload_blocks import FIELDS, SCHEMA, WINDOW, block, capture_object, payload_keys, query, subscription
 
 from paylog.connections import Connection, use_resolver
 from paylog.data_mart import DataMart
@@ -22,14 +22,13 @@ from paylog.training_data.judgement import PayloadJudge
 from paylog.training_status import TrainingStatus, judge, require
 
 TRAINING = {"training_data": {"type": "cos", "bucket": "training", "object": "credit.csv"}}
-SCHEMA_NAME = "paylog test"
 
 
 def owner(**changes: Any) -> Subscription:
     """The subscription of the data mart's tests, with training data."""
     document = subscription().document()
     document["model_schema"]["fields"] = [*FIELDS, {"name": "Risk", "type": "string", "role": "target"}]
-    document["data_mart"]["schema"] = SCHEMA_NAME
+    document["data_mart"]["schema"] = SCHEMA
     return Subscription.model_validate(document | TRAINING | changes)
 
 
@@ -150,7 +149,7 @@ def test_a_shut_gate_rolls_the_batch_back_and_says_why(mart: DataMart, database:
     with pytest.raises(PayloadRefused, match=r"'credit', batch '0': .*OUT_OF_RANGE 'age' 300 of 900"):
         load(mart, range(900), held(mart, gated))
     assert payload_keys(database) == []
-    assert query(database, f'SELECT count(*) FROM "{SCHEMA_NAME}".paylog_object') == [(0,)]
+    assert query(database, f'SELECT count(*) FROM "{SCHEMA}".paylog_object') == [(0,)]
     (receipt,) = mart.receipts("credit")
     assert (receipt.state, receipt.counts.read) == ("refused", 900)
     found = mart.training.findings("credit")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import stamina
 from db2_server import DSN, Db2Server
 
 from paylog.connections import Connection, use_resolver
@@ -44,14 +43,6 @@ def connections(tmp_path: Path) -> Iterator[dict[str, Connection]]:
     use_resolver(known.__getitem__)
     yield known
     use_resolver(None)
-
-
-@pytest.fixture
-def one_attempt() -> Iterator[None]:
-    """A closed port costs the driver five seconds each time."""
-    stamina.set_testing(True, attempts=1)
-    yield
-    stamina.set_testing(False)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from db2_server import Db2Server
 from tls_front import TlsFront, self_signed
 
@@ -27,13 +26,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def front(db2: Db2Server, certificate: Path) -> Iterator[TlsFront]:
     with TlsFront(db2.address, certificate) as front:
         yield front
-
-
-@pytest.fixture
-def one_attempt() -> Iterator[None]:
-    stamina.set_testing(True, attempts=1)
-    yield
-    stamina.set_testing(False)
 
 
 def secured(db2: Db2Server, port: int, **extra: Any) -> Connection:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from histories import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from paylog import pipeline
@@ -140,17 +141,6 @@ steps = st.one_of(
     st.tuples(st.just("plan"), st.just(())),
     st.tuples(st.just("load_planned"), st.just(())),
 )
-
-
-def few(examples: int) -> settings:
-    """Each example is many transactions."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    )
 
 
 def world(folders: Path) -> World:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from histories import few
+from hypothesis import event, given
 from hypothesis import strategies as st
 from isal import igzip
 
@@ -186,17 +187,6 @@ steps = st.one_of(
     st.tuples(st.just("load_planned")),
 )
 objects = st.dictionaries(names, contents, min_size=1)
-
-
-def few(examples: int) -> settings:
-    """Each example is many transactions."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    )
 
 
 def world(engine: Engine, folders: Path) -> World:

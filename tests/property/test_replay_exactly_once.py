@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, example, given, settings
+from histories import few
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from paylog import pipeline, replay, retract
@@ -161,13 +162,7 @@ steps = st.one_of(
 objects = st.dictionaries(names, contents, min_size=2)
 
 
-@settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@few(8)
 @given(
     model=st.sampled_from(["credit", "churn", "collected"]),
     before=objects,

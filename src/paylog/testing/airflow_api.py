@@ -27,11 +27,6 @@ class AirflowApi(AirflowRest):
             return {}
         return dict(answer.json()) if answer.status_code == 200 else {}
 
-    def put_pool(self, name: str, slots: int) -> None:
-        """Create the pool, unless it is there."""
-        body = {"name": name, "slots": slots, "description": "Bounds paylog's loads."}
-        self._send("POST", "/pools", json=body, accept=(409,))
-
     def put_connection(self, body: dict[str, Any]) -> None:
         """Create or replace a connection."""
         path = f"/connections/{quote(body['connection_id'])}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from paylog.testing.airflow_process import inherited
 from paylog.testing.compose_file import ComposeFile
 from paylog.testing.host_network import Loopback, Network, network
 from paylog.testing.object_store import ObjectStore
+from paylog.testing.ports import free_ports
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.process_tree import ProcessRecord, kill, tree
 from paylog.testing.tcp_proxy import TcpProxy
@@ -151,10 +151,10 @@ class CeleryStack:
         self.network: Network = network(inside, outside)
         starting.callback(self.network.close)
         if isinstance(self.network, Loopback):
-            self._ports = {host: _free_port() for host in _PORTS}
+            self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.airflow_db, self.data_mart = (self._postgres(starting, name) for name in _DATABASES)
         keys = self.secret("object_store_key"), self.secret("object_store_secret")
-        self.object_store = ObjectStore(self.state / "objects", _free_port(), *keys)
+        self.object_store = ObjectStore(self.state / "objects", None, *keys)
         starting.enter_context(self.object_store)
         ports = (self.airflow_db.port, self.data_mart.port, self.object_store.port)
         for host, port in zip(outside, ports, strict=True):
@@ -246,15 +246,10 @@ class CeleryStack:
 
 def _ports_of_its_own(api: int) -> dict[str, str]:
     """Ports that each container has for itself."""
-    own = {
+    own = (
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
-    }
-    return {"AIRFLOW__API__PORT": str(api), **{name: str(_free_port()) for name in own}}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    )
+    ports = zip(own, map(str, free_ports(len(own))), strict=True)
+    return {"AIRFLOW__API__PORT": str(api), **dict(ports)}

@@ -6,7 +6,6 @@ The stand-in (Apache Derby behind a relay) is no part of paylog: it is looked fo
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from paylog.connections import Connection
 from paylog.errors import StopError
+from paylog.testing.ports import free_port
 from paylog.training_data.db2_credentials import db2_credentials
 
 REPOSITORY = Path(__file__).parents[3]
@@ -131,14 +131,8 @@ def standin(folder: Path) -> Iterator[Db2Server]:
 
 
 def _started(home: str) -> Db2Server:
-    command = [str(STANDIN), "start", "--port", str(_free_port()), "--dir", home]
+    command = [str(STANDIN), "start", "--port", str(free_port()), "--dir", home]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise StopError(f"The Db2 stand-in did not start: {done.stderr.strip()[-500:]}")
     return answering(Db2Server(done.stdout.strip()))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

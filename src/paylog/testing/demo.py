@@ -306,9 +306,8 @@ def _interrupt(number: int, frame: object) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     port = int(os.environ.get("PAYLOG_PORT", PORT))
-    once = os.environ.get("PAYLOG_DEMO_ONCE", "") not in ("", "0")
     parser.add_argument("--port", type=int, default=port, help="of the Airflow UI")
-    parser.add_argument("--once", action="store_true", default=once, help="stop after the receipts")
+    parser.add_argument("--once", action="store_true", help="stop after the receipts")
     return parser.parse_args(arguments)
 
 

@@ -12,7 +12,6 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from urllib.request import urlopen
 from paylog.connections import Connection
 from paylog.errors import RetriableError, StopError
 from paylog.storage.cos_client import cos_client
+from paylog.testing.ports import free_ports
 
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
@@ -146,7 +146,7 @@ class ObjectStore:
         self.stop()
 
     def _launch(self, weed: Path) -> None:
-        ports = _free_ports(2 * len(_SERVICES))
+        ports = free_ports(2 * len(_SERVICES))
         ports[-2] = self.port = self._port or ports[-2]
         self._master_port = ports[0]
         self._sockets = _sockets(ports)
@@ -215,14 +215,6 @@ def _identity(name: str, keys: tuple[str, str], actions: Sequence[str]) -> dict[
         "credentials": [{"accessKey": access, "secretKey": secret}],
         "actions": list(actions),
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _sockets(ports: Sequence[int]) -> list[Path]:

@@ -14,7 +14,6 @@ import os
 import secrets
 import shlex
 import shutil
-import socket
 import stat
 import subprocess
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode
 
 from paylog.errors import MissingExtra, StopError
+from paylog.testing.ports import free_port
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class EmbeddedPostgres:
         self._bin = binaries()
         self._temporary = data_dir is None
         self.data_dir = Path(data_dir or tempfile.mkdtemp(prefix="paylog-pg-")).resolve()
-        self.port = _free_port() if port == 0 else port
+        self.port = free_port() if port == 0 else port
         self.settings = dict(settings)
         self.log_file = self.data_dir / "server.log"
 
@@ -267,9 +267,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,7 +21,6 @@ from paylog.testing.process_tree import ProcessRecord
 
 DATA_MART = "paylog_data_mart"
 LOGS = "paylog_logs"
-LOAD_POOL, LOAD_SLOTS = "paylog_load", 4
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor")
 
 
@@ -92,7 +91,7 @@ class Stack:
         self._exit.close()
 
     def wait_ready(self, seconds: float = 240.0) -> AirflowApi:
-        """Wait until Airflow is healthy, make its pool and connections, and give a logged-in client."""
+        """Wait until Airflow is healthy, make its connections, and give a logged-in client."""
         api = AirflowApi(self.airflow.url, "admin", self.airflow.users["admin"])
         self._exit.callback(api.close)
 
@@ -102,7 +101,6 @@ class Stack:
 
         self.wait(healthy, seconds=seconds, what="a healthy Airflow")
         api.log_in()
-        api.put_pool(LOAD_POOL, LOAD_SLOTS)
         for conn_id, connection in self.connections().items():
             extra = json.dumps(connection.pop("extra", {}))
             api.put_connection({"connection_id": conn_id, **connection, "extra": extra})

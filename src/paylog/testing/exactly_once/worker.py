@@ -100,9 +100,13 @@ class Worker:
         assert self._process.pid is not None
         self.pid = self._process.pid
 
-    def kill(self) -> None:
-        """``kill -9``."""
-        os.kill(self.pid, signal.SIGKILL)
+    def kill(self) -> bool:
+        """``kill -9``; whether it was still there."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def join(self, seconds: float) -> bool:
         """Wait; whether it ended."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from paylog.testing.exactly_once.served_model import DATA_MART, LOGS
 from paylog.testing.exactly_once.worker import Worker, start_server
 from paylog.testing.faults.clock import Clock
 from paylog.testing.object_store import ObjectStore
+from paylog.testing.ports import free_port
 from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.tcp_proxy import TcpProxy
 
@@ -32,7 +32,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock(folder / "clock")
         self.postgres = EmbeddedPostgres(folder / "postgres", port=0)
-        self.store = ObjectStore(folder / "objects", port=_free_port())
+        self.store = ObjectStore(folder / "objects", port=free_port())
         self.workers: set[Worker] = set()
         self._exit = ExitStack()
 
@@ -75,8 +75,7 @@ class Site:
         """``kill -9`` one of those that work now; whether there was one."""
         if not (workers := sorted(self.workers, key=lambda worker: worker.pid)):
             return False
-        dice.choice(workers).kill()
-        return True
+        return dice.choice(workers).kill()
 
     def heal(self) -> None:
         """Nothing is wrong any more."""
@@ -84,9 +83,3 @@ class Site:
         for link in (self.mart_link, self.store_link):
             link.cut_after(0, times=0)
             link.refuse(False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
