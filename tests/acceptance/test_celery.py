@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from paylog.testing.celery_stack import CeleryStack
+from paylog.testing.celery_stack import AIRFLOW, CeleryStack
 from paylog.testing.faults.deployment import SERVED, Backfill
 from paylog.testing.host_network import Namespaces
 
@@ -75,3 +75,11 @@ def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> 
     }
     if isinstance(stack.network, Namespaces):
         assert hosts == set(stack.workers)
+
+
+def test_every_service_is_healthy_when_docker_asks_it(stack: CeleryStack) -> None:
+    if not isinstance(stack.network, Namespaces):
+        pytest.skip("the health checks go by the names of hosts, which are all the same here")
+    for host in (*AIRFLOW, *stack.workers):
+        done = stack.health(host)
+        assert done.returncode == 0, (host, done.stdout[-500:], done.stderr[-500:])

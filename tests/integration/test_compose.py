@@ -80,6 +80,23 @@ def test_every_service_that_stays_is_checked_limited_and_restarted(services: dic
         assert float(service["cpus"]) > 0, name
 
 
+def test_health_checks_fetch_the_secrets_that_they_need(compose: ComposeFile) -> None:
+    lines = {name: compose.health_check_of(name)[-1] for name in AIRFLOW}
+    signing_in = {name: line for name, line in lines.items() if re.search(r"\b(airflow|celery) ", line)}
+    assert set(signing_in) == {"dag-processor", "triggerer", "worker"}
+    for name, line in signing_in.items():
+        assert line.startswith("python /opt/paylog/deploy/entrypoint.py "), name
+
+
+def test_the_images_own_script_gets_no_command_but_airflows_bash_and_python(
+    compose: ComposeFile, services: dict[str, Any]
+) -> None:
+    ours = [name for name, service in services.items() if "build" in service]
+    passed = {compose.command_of(n)[0] for n in ours if services[n]["entrypoint"][-1] == "/entrypoint"}
+    assert passed == {"bash", "celery", *AIRFLOW} - {"worker"}
+    assert compose.command_of("serve")[0] == "paylog"
+
+
 def test_nothing_of_ours_runs_as_root_or_with_privileges(services: dict[str, Any]) -> None:
     for name in AIRFLOW | STORES | {"airflow-init", "serve"}:
         service = services[name]

@@ -84,7 +84,7 @@ class CeleryStack:
 
     def start(self, host: str) -> None:
         """Start a service: ``worker-1``, ``scheduler``, ``redis`` …"""
-        service = "worker" if host in self.workers else host
+        service = self._service(host)
         command = self._paths(service, self.compose.command_of(service))
         if service != "redis":
             command = self._through_entrypoint(host, command)
@@ -96,6 +96,18 @@ class CeleryStack:
         child = self._children.pop(host)
         kill(tree([child.pid]))
         child.wait()
+
+    def health(self, host: str) -> subprocess.CompletedProcess[str]:
+        """The health check of a service, as Docker runs it: beside the service, past the entry point."""
+        service = self._service(host)
+        kind, *command = self._paths(service, self.compose.health_check_of(service))
+        shell = ["sh", "-c"] if kind == "CMD-SHELL" else []
+        return subprocess.run(
+            self.network.inside(host, [*shell, *command]),
+            env=self._environment(host, service) | {"HOSTNAME": host},
+            capture_output=True,
+            text=True,
+        )
 
     def wait_ready(self, seconds: float = 180.0) -> AirflowApi:
         """Wait until every component is healthy; a client that is logged in as the administrator."""
@@ -135,6 +147,9 @@ class CeleryStack:
         """The data mart past the network, with its owner's password."""
         password, port = self.secret("data_mart_password"), self.data_mart.port
         return Connection(conn_id, "postgres", "127.0.0.1", "paylog", password, port, "datamart")
+
+    def _service(self, host: str) -> str:
+        return "worker" if host in self.workers else host
 
     def _write_secrets(self) -> None:
         from cryptography.fernet import Fernet
@@ -223,7 +238,10 @@ class CeleryStack:
 
     def _paths(self, service: str, texts: list[str]) -> list[str]:
         """Paths of the container → folders of this stack; on loopback also names and ports of hosts."""
-        folders = {"/run/secrets": self.state / "secrets"}
+        folders = {
+            "/run/secrets": self.state / "secrets",
+            "/opt/paylog/deploy": self.repository / "deploy",
+        }
         for volume in self.compose.service(service).get("volumes", []):
             if volume["type"] == "volume":
                 folders[volume["target"]] = self.state / "volumes" / volume["source"]
