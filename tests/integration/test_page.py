@@ -19,7 +19,9 @@ from paylog.airflow.page.places import Places
 from paylog.airflow.page.rights import Rights, rights
 from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
+from paylog.data_mart.plans import PlannedBatch
 from paylog.errors import ConfigurationError, PaylogError
+from paylog.subscription.alerts import Cause
 from paylog.testing.operated_year import FLOOD, HALF, OUTAGE, OVER_BUDGET, SILENT, OperatedYear, last_hour
 from paylog.testing.postgres import EmbeddedPostgres
 
@@ -138,12 +140,37 @@ def test_a_failure_is_shown_with_its_reason_and_hours(client: TestClient) -> Non
     assert [alert["cause"] for alert in about["alerts"]] == ["schema_mismatch"]
 
 
+def test_an_open_alert_is_shown_however_many_were_resolved_since(
+    client: TestClient, year: Connection
+) -> None:
+    with DataMart(year, SCHEMA) as mart:
+        for _ in range(12):
+            mart.alerts.see(MINE, Cause.NO_DATA, "nothing came", {})
+            mart.alerts.resolve(MINE, [Cause.NO_DATA])
+    about = client.get(f"/api/subscriptions/{MINE}").json()
+    assert [alert["cause"] for alert in about["alerts"]] == ["schema_mismatch"]
+
+
+def test_a_run_under_way_is_a_link_only_where_airflow_made_it(
+    client: TestClient, year: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = YEAR.until, YEAR.until + timedelta(hours=1)
+    with DataMart(year, SCHEMA) as mart:
+        for run_id in ("manual__1", "command-1"):
+            mart.save_plan(MINE, run_id, [PlannedBatch("0001", *window, ())])
+        monkeypatch.setattr(runs, "dags_of", lambda dag_ids, run_ids: {"manual__1": DAG})
+        found = client.get(f"/api/subscriptions/{MINE}").json()["running"]
+        assert {run["run_id"]: run["dag"] for run in found} == {"manual__1": DAG, "command-1": None}
+
+
 def test_a_range_is_given_day_by_day(client: TestClient) -> None:
     first = TODAY - timedelta(days=9)
     assert sorted(days(client, first=first, last=TODAY)) == list(range(10))
     path = f"/api/subscriptions/{MINE}/days"
     assert client.get(path, params={"first": "2020-01-01", "last": "2026-01-01"}).status_code == 422
     assert client.get(path, params={"first": "2024-01-02", "last": "2024-01-01"}).status_code == 422
+    for half in ("first=1980-01-01", "first=2199-01-01", "last=0001-01-02", "last=9999-12-31"):
+        assert client.get(f"{path}?{half}").status_code == 422, half
 
 
 def test_rejects_and_receipts_are_paged(client: TestClient) -> None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -69,6 +69,7 @@ def _mart(subscription: Owned, places: Known) -> DataMart:
 
 
 Mart = Annotated[DataMart, Depends(_mart)]
+Day = Annotated[date | None, Query(ge=date(1970, 1, 1), le=date(2200, 1, 1))]
 
 
 @app.middleware("http")
@@ -119,13 +120,14 @@ def summary(subscription: Owned, mart: Mart, allowed: Allowed) -> dict[str, Any]
 
 
 @app.get("/api/subscriptions/{subscription_id}/days")
-def days(
-    subscription: Owned, mart: Mart, first: date | None = None, last: date | None = None
-) -> dict[str, Any]:
-    """State and counts of each day; at most about three years."""
-    if first and last and not timedelta() <= last - first < timedelta(days=1100):
+def days(subscription: Owned, mart: Mart, first: Day = None, last: Day = None) -> dict[str, Any]:
+    """State and counts of each day, at most about three years; by default the year up to today."""
+    now = content.utc_now()
+    last = last or now.date()
+    first = first or last - timedelta(days=370)
+    if not timedelta() <= last - first < timedelta(days=1100):
         raise HTTPException(422, "Ask for up to 1,100 days, the first one before the last one.")
-    return content.days(subscription, mart, first, last, content.utc_now())
+    return content.days(subscription, mart, first, last, now)
 
 
 @app.get("/api/subscriptions/{subscription_id}/receipts")

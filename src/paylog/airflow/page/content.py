@@ -89,17 +89,17 @@ def summary(subscription: Subscription, mart: DataMart, now: datetime, *, values
         "rejects": [asdict(each) for each in overview.rejects(name)],
         "training": _training(subscription, mart),
         "delivery": mart.delivery.counts(name).as_dict() if subscription.deliver else None,
-        "alerts": [_alert(alert) for alert in mart.alerts.newest(name, 10)],
-        "running": [_running(state) for state in mart.backfills.unfinished(name)],
+        "alerts": [_alert(alert) for alert in mart.alerts.open(name)],
+        "running": _running(subscription, mart),
         "runs": [asdict(run) for run in runs.newest(dag_id(name))],
         "values": values,
     }
 
 
 def days(
-    subscription: Subscription, mart: DataMart, first: date | None, last: date | None, now: datetime
+    subscription: Subscription, mart: DataMart, first: date, last: date, now: datetime
 ) -> dict[str, Any]:
-    """The calendar: by default the year up to today, or up to the last day that was loaded before that."""
+    """The calendar from ``first`` to ``last``; totals are those of all time."""
     name = subscription.id
     read = {each.day: (each.objects, each.counts) for each in mart.overview.days(name)}
     coverage = mart.overview.coverage([name]).get(name)
@@ -107,8 +107,6 @@ def days(
     calendar = _calendar(subscription, coverage, read, failures, now)
     seen = [*read, *(failure.start.date() for failure in failures)]
     known = [*seen, *([coverage.since.date()] if coverage else [])]
-    last = last or now.date()
-    first = first or last - timedelta(days=370)
     total = Counts()
     for _, counts in read.values():
         total += counts
@@ -234,12 +232,15 @@ def _training(subscription: Subscription, mart: DataMart) -> dict[str, Any] | No
 
 
 def _alert(alert: Any) -> dict[str, Any]:
-    shown = ("alert_id", "cause", "summary", "times", "opened_at", "last_seen_at", "resolved_at")
+    shown = ("cause", "summary", "times", "opened_at")
     return {name: getattr(alert, name) for name in shown}
 
 
-def _running(state: Any) -> dict[str, Any]:
-    return asdict(state) | {"share": state.share}
+def _running(subscription: Subscription, mart: DataMart) -> list[dict[str, Any]]:
+    """Runs that are under way; each says which DAG it is of, if one: the paylog command plans runs too."""
+    states = mart.backfills.unfinished(subscription.id)
+    dags = runs.dags_of(_loading_dags(subscription), {state.run_id for state in states})
+    return [asdict(s) | {"share": s.share, "dag": dags.get(s.run_id)} for s in states]
 
 
 def utc_now() -> datetime:
