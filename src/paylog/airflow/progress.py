@@ -42,18 +42,3 @@ def logged_progress() -> Callable[[int, int], None]:
             log.info("%d rows read so far, %.0f a second", total, total / (now - started))
 
     return progress
-
-
-def logged_delivery() -> Callable[[int, int], None]:
-    """Says how far a delivery is, every ten seconds."""
-    due = time.monotonic() + _PROGRESS_SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
-            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
-
-    return progress
