@@ -21,6 +21,7 @@ from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
 from paylog.data_mart.plans import PlannedBatch
 from paylog.errors import ConfigurationError, PaylogError
+from paylog.subscription import load_subscriptions
 from paylog.subscription.alerts import Cause
 from paylog.testing.operated_year import FLOOD, HALF, OUTAGE, OVER_BUDGET, SILENT, OperatedYear, last_hour
 from paylog.testing.postgres import EmbeddedPostgres
@@ -229,6 +230,30 @@ def test_values_are_shown_of_ones_own_subscription_only(client: TestClient) -> N
     path = f"rejected/{record['quarantine_id']}"
     assert "left out" in client.get(f"/api/subscriptions/{OTHER}/{path}").json()["text"]
     assert client.get(f"/api/subscriptions/{MINE}/{path}").status_code == 404
+
+
+def test_sessions_of_a_connection_that_changed_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mart:
+        is_closed = False
+
+        def __init__(self, connection: Connection, schema: str, *, read_only: bool) -> None:
+            pass
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    (tmp_path / "credit.yaml").write_text(subscription(MINE))
+    (mine,) = load_subscriptions(tmp_path)
+    monkeypatch.setattr(places_module, "DataMart", Mart)
+    places, found = Places(), []
+    for port in (5432, 5432, 6543):
+        there = Connection("mart", "postgres", "db", port=port)
+        monkeypatch.setattr(places_module, "airflow_connection", lambda name, there=there: there)
+        found.append(places.data_mart(mine))
+    assert found[0] is found[1]
+    assert [mart.is_closed for mart in found] == [True, True, False]
 
 
 def test_the_session_cannot_write(year: Connection) -> None:
