@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 
+from paylog.connections import postgres_dsn
 from paylog.testing.celery_stack import AIRFLOW, CeleryStack
 from paylog.testing.faults.deployment import SERVED, Backfill
 from paylog.testing.host_network import Namespaces
@@ -75,6 +77,22 @@ def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> 
     }
     if isinstance(stack.network, Namespaces):
         assert hosts == set(stack.workers)
+
+
+def test_the_tables_are_the_owners_and_the_other_roles_only_load_or_read(stack: CeleryStack) -> None:
+    with psycopg.connect(postgres_dsn(stack.data_mart_connection("admin"))) as link:
+        tables = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'paylog_demo'"
+        assert link.execute(tables).fetchall() == [("paylog_owner",)]
+        may = "SELECT has_table_privilege(%s, 'paylog_demo.paylog_receipt', 'INSERT')"
+        rights = {role: link.execute(may, (role,)).fetchone() for role in ("paylog_load", "paylog_read")}
+        assert rights == {"paylog_load": (True,), "paylog_read": (False,)}
+
+
+def test_the_pools_are_made_without_a_command(backfill: Backfill, stack: CeleryStack) -> None:
+    given = stack.compose.environment_of("scheduler")
+    made = {pool["name"]: pool["slots"] for pool in backfill.api.get("/pools")["pools"]}
+    assert made["paylog_load"] == int(given["AIRFLOW__PAYLOG__LOAD_SLOTS"])
+    assert "paylog_backfill" in made
 
 
 def test_every_service_is_healthy_when_docker_asks_it(stack: CeleryStack) -> None:

@@ -24,7 +24,7 @@ def subscription(folder: Path, **sections: Any) -> Subscription:
 
 
 def test_nothing_is_removed_by_default(tmp_path: Path) -> None:
-    made = subscription(tmp_path)
+    made = subscription(tmp_path, data_mart={"connection": "mart", "schema": "payload"})
     assert made.retention is None
     assert (made.data_mart.owner_connection, made.data_mart.read_connection) == (None, None)
 

@@ -25,6 +25,7 @@ from paylog.testing.process_tree import ProcessRecord, kill, tree
 from paylog.testing.tcp_proxy import TcpProxy
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+_JOBS = ("airflow-init", "data-mart-init")
 _DATABASES = ("airflow-db", "data-mart")
 _PORTS = {"airflow-db": 5432, "data-mart": 5432, "object-store": 8333, "redis": 6379, "api-server": 8080}
 _HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
@@ -71,7 +72,8 @@ class CeleryStack:
             self._start_stores(starting)
             starting.callback(self._kill_all)
             self.start("redis")
-            self._initialize()
+            for job in _JOBS:
+                self._do(job)
             for host in (*AIRFLOW, *self.workers):
                 self.start(host)
             self._exit = starting.pop_all()
@@ -144,7 +146,7 @@ class CeleryStack:
         return (self.state / "secrets" / name).read_text()
 
     def data_mart_connection(self, conn_id: str) -> Connection:
-        """The data mart past the network, with its owner's password."""
+        """The data mart past the network, with its administrator's password."""
         password, port = self.secret("data_mart_password"), self.data_mart.port
         return Connection(conn_id, "postgres", "127.0.0.1", "paylog", password, port, "datamart")
 
@@ -187,17 +189,17 @@ class CeleryStack:
         server.create_database(environment["POSTGRES_DB"])
         return server
 
-    def _initialize(self) -> None:
-        """The job ``airflow-init``."""
-        command = self._paths("airflow-init", self.compose.command_of("airflow-init"))
-        child = self._spawn("api-server", "airflow-init", self._through_entrypoint("airflow-init", command))
+    def _do(self, job: str) -> None:
+        """A job that others wait for. Raises ``StopError`` when it fails."""
+        command = self._paths(job, self.compose.command_of(job))
+        child = self._spawn("api-server", job, self._through_entrypoint(job, command))
         try:
             code = child.wait(_INIT_SECONDS)
         except subprocess.TimeoutExpired:
             kill(tree([child.pid]))
             code = child.wait()
         if code:
-            raise StopError(f"airflow-init failed: see {self.logs / 'airflow-init.log'}")
+            raise StopError(f"{job} failed: see {self.logs / job}.log")
 
     def _through_entrypoint(self, host: str, command: list[str]) -> list[str]:
         """As the image's entry point does: a command is one of ``airflow``, unless it is a program."""
@@ -208,7 +210,7 @@ class CeleryStack:
         return [sys.executable, str(self.repository / "deploy" / "entrypoint.py"), *command]
 
     def _spawn(self, host: str, service: str, command: list[str]) -> subprocess.Popen[bytes]:
-        name = service if service == "airflow-init" else host
+        name = service if service in _JOBS else host
         with (self.logs / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 self.network.inside(host, command),
