@@ -19,7 +19,6 @@ from paylog.airflow.page import content
 from paylog.airflow.page.places import Places
 from paylog.airflow.page.rights import Rights, rights
 from paylog.data_mart import DataMart
-from paylog.data_mart.overview import Activity
 from paylog.errors import PaylogError, Reason
 from paylog.subscription import Subscription
 
@@ -97,7 +96,7 @@ def page(request: Request) -> str:
 
 @app.get("/api/subscriptions")
 def subscriptions(allowed: Allowed, places: Known) -> dict[str, Any]:
-    """Every subscription that the user may see, by data mart one or two questions."""
+    """Every subscription that the user may see, in as many cards."""
     mine = [s for s in places.subscriptions().values() if dag_id(s.id) in allowed.readable]
     by_mart = sorted(mine, key=_mart_key)
     cards = [card for _, some in groupby(by_mart, _mart_key) for card in _cards(list(some), places)]
@@ -164,17 +163,11 @@ def _mart_key(subscription: Subscription) -> tuple[str, str]:
 
 def _cards(subscriptions: list[Subscription], places: Places) -> list[dict[str, Any]]:
     """Of the subscriptions in one data mart. A data mart that is down costs its own cards and no other."""
-    names, now = [s.id for s in subscriptions], content.utc_now()
     try:
         mart = places.data_mart(subscriptions[0])
         if not mart.overview.usable():
             return [content.broken_card(s, None) for s in subscriptions]
-        coverage = mart.overview.coverage(names)
-        activity = mart.overview.activity(names, now - timedelta(days=1))
-        return [
-            content.card(s, mart, coverage.get(s.id), activity.get(s.id, Activity()), now)
-            for s in subscriptions
-        ]
+        return content.cards(subscriptions, mart, content.utc_now())
     except PaylogError as error:
         log.warning("%s", error)
         return [content.broken_card(s, error) for s in subscriptions]
