@@ -228,7 +228,9 @@ def test_values_are_shown_of_ones_own_subscription_only(client: TestClient) -> N
     allow(MINE, OTHER, edit=True, values=True)
     (record, *_) = client.get(f"/api/subscriptions/{OTHER}/rejected").json()
     path = f"rejected/{record['quarantine_id']}"
-    assert "left out" in client.get(f"/api/subscriptions/{OTHER}/{path}").json()["text"]
+    answer = client.get(f"/api/subscriptions/{OTHER}/{path}")
+    assert "left out" in answer.json()["text"]
+    assert answer.headers["cache-control"] == "no-store"
     assert client.get(f"/api/subscriptions/{MINE}/{path}").status_code == 404
 
 

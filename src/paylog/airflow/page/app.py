@@ -146,8 +146,9 @@ def rejected(
 
 
 @app.get("/api/subscriptions/{subscription_id}/rejected/{record}")
-def raw(subscription: Owned, mart: Mart, allowed: Allowed, record: int) -> dict[str, Any]:
-    """What is in a rejected record."""
+def raw(subscription: Owned, mart: Mart, allowed: Allowed, record: int, response: Response) -> dict[str, Any]:
+    """What is in a rejected record; no browser or proxy may keep it."""
+    response.headers["Cache-Control"] = "no-store"
     if not allowed.see_values(dag_id(subscription.id)):
         raise HTTPException(403, "Payload values are not shown: [paylog] show_values, and the right to edit.")
     found = content.raw_record(subscription, mart, record)
