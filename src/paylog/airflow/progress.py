@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from paylog.errors import PaylogError
+
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
@@ -17,11 +19,18 @@ _MANY_BATCHES = 10
 
 
 def run_progress(subscription: Subscription, context: Any) -> str:
-    """How far the run is: in its log, and to be added to the label where there are many batches."""
+    """How far the run is: in its log, and to be added to the label where there are many batches.
+
+    Never raises: the batch is loaded, come what may.
+    """
     from paylog.pipeline import open_data_mart
 
-    with open_data_mart(subscription) as data_mart:
-        state = data_mart.backfills.state(subscription.id, context["run_id"])
+    try:
+        with open_data_mart(subscription) as data_mart:
+            state = data_mart.backfills.state(subscription.id, context["run_id"])
+    except PaylogError as error:
+        log.warning("how far the run is cannot be said: %s", error)
+        return ""
     if state is None or state.batches == 1:
         return ""
     log.info("%s", state.as_text())
