@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import httpx
 import psycopg
 import pytest
 
@@ -86,6 +87,24 @@ def test_the_tables_are_the_owners_and_the_other_roles_only_load_or_read(stack: 
         may = "SELECT has_table_privilege(%s, 'paylog_demo.paylog_receipt', 'INSERT')"
         rights = {role: link.execute(may, (role,)).fetchone() for role in ("paylog_load", "paylog_read")}
         assert rights == {"paylog_load": (True,), "paylog_read": (False,)}
+
+
+def test_the_page_needs_no_more_than_the_role_that_reads(backfill: Backfill, stack: CeleryStack) -> None:
+    url, login = backfill.api.url, {"username": "admin", "password": stack.secret("airflow_admin_password")}
+    token = httpx.post(f"{url}/auth/token", json=login, timeout=60).json()["access_token"]
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for path in (
+            "",
+            "/credit-risk",
+            "/credit-risk/days",
+            "/credit-risk/receipts",
+            "/credit-risk/rejected",
+        ):
+            answer = client.get(f"{url}/paylog/api/subscriptions{path}")
+            assert answer.status_code == 200, answer.text
+        cards = client.get(f"{url}/paylog/api/subscriptions").json()["subscriptions"]
+    states = {card["id"]: card["state"] for card in cards}
+    assert {states[served.name] for served in SERVED} <= {"complete", "behind"}
 
 
 def test_the_pools_are_made_without_a_command(backfill: Backfill, stack: CeleryStack) -> None:
