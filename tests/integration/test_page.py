@@ -30,7 +30,7 @@ SCHEMA, DATABASE = "operated", "operated"
 MINE, OTHER, NEW, DOWN = "credit", "churn", "unused", "down"
 DAG = f"paylog__{MINE}"
 YEAR = OperatedYear(MINE, last_hour(datetime.now(UTC)), rows_an_hour=40, objects_an_hour=2, days=230)
-TODAY = (YEAR.until - timedelta(hours=1)).date()
+TODAY = YEAR.until.date()
 
 
 def subscription(name: str, schema: str = SCHEMA, connection: str = "mart", **mart: str) -> str:
