@@ -120,7 +120,7 @@ class AlertLog:
             .group_by(alerts.c.subscription_id)
         )
         with self._sessions.transaction("count open alerts") as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def newest(self, subscription_id: str, limit: int = 100) -> list[Alert]:
         """Open and resolved ones, the newest first."""
