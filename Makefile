@@ -60,8 +60,8 @@ $(BENCH): pyproject.toml constraints.txt
 
 # Passwords of the compose stack, random, made once.
 .env:
-	@umask 077; for name in AIRFLOW_DB_PASSWORD DATA_MART_PASSWORD REDIS_PASSWORD OBJECT_STORE_KEY \
-	OBJECT_STORE_SECRET AIRFLOW_ADMIN_PASSWORD JWT_SECRET SERVE_API_KEY DB2_PASSWORD; do \
+	@umask 077; for name in AIRFLOW_DB_PASSWORD DATA_MART_PASSWORD DATA_MART_OWNER_PASSWORD \
+	DATA_MART_LOAD_PASSWORD DATA_MART_READ_PASSWORD REDIS_PASSWORD OBJECT_STORE_KEY OBJECT_STORE_SECRET AIRFLOW_ADMIN_PASSWORD JWT_SECRET SERVE_API_KEY DB2_PASSWORD; do \
 	echo "$$name=$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"; done > .env.new
 	@echo "FERNET_KEY=$$(head -c 32 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_')" >> .env.new
 	@mv .env.new .env

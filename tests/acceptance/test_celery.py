@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import httpx
+import psycopg
 import pytest
 
-from paylog.testing.celery_stack import CeleryStack
+from paylog.connections import postgres_dsn
+from paylog.testing.celery_stack import AIRFLOW, CeleryStack
 from paylog.testing.faults.deployment import SERVED, Backfill
 from paylog.testing.host_network import Namespaces
 
@@ -86,3 +89,44 @@ def test_both_workers_did_some_of_it(backfill: Backfill, stack: CeleryStack) -> 
         if task["state"] == "success"  # what is skipped has no host
     }
     assert hosts == {"worker-1", "worker-2"} == set(stack.workers)
+
+
+def test_the_tables_are_the_owners_and_the_other_roles_only_load_or_read(stack: CeleryStack) -> None:
+    with psycopg.connect(postgres_dsn(stack.data_mart_connection("admin"))) as link:
+        tables = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'paylog_demo'"
+        assert link.execute(tables).fetchall() == [("paylog_owner",)]
+        may = "SELECT has_table_privilege(%s, 'paylog_demo.paylog_receipt', 'INSERT')"
+        rights = {role: link.execute(may, (role,)).fetchone() for role in ("paylog_load", "paylog_read")}
+        assert rights == {"paylog_load": (True,), "paylog_read": (False,)}
+
+
+def test_the_page_needs_no_more_than_the_role_that_reads(backfill: Backfill, stack: CeleryStack) -> None:
+    url, login = backfill.api.url, {"username": "admin", "password": stack.secret("airflow_admin_password")}
+    token = httpx.post(f"{url}/auth/token", json=login, timeout=60).json()["access_token"]
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for path in (
+            "",
+            "/credit-risk",
+            "/credit-risk/days",
+            "/credit-risk/receipts",
+            "/credit-risk/rejected",
+        ):
+            answer = client.get(f"{url}/paylog/api/subscriptions{path}")
+            assert answer.status_code == 200, answer.text
+        cards = client.get(f"{url}/paylog/api/subscriptions").json()["subscriptions"]
+    states = {card["id"]: card["state"] for card in cards}
+    assert {states[served.name] for served in SERVED} <= {"complete", "behind"}
+
+
+def test_the_pools_are_made_without_a_command(backfill: Backfill, stack: CeleryStack) -> None:
+    given = stack.compose.environment_of("scheduler")
+    made = {pool["name"]: pool["slots"] for pool in backfill.api.get("/pools")["pools"]}
+    assert made["paylog_load"] == int(given["AIRFLOW__PAYLOG__LOAD_SLOTS"])
+    assert "paylog_backfill" in made
+
+
+@pytest.mark.usefixtures("namespaces")  # the checks go by the names of hosts, on loopback all the same
+def test_every_service_is_healthy_when_docker_asks_it(stack: CeleryStack) -> None:
+    for host in (*AIRFLOW, *stack.workers):
+        done = stack.health(host)
+        assert done.returncode == 0, (host, done.stdout[-500:], done.stderr[-500:])

@@ -5,29 +5,40 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from paylog.reprocess import Order, Reprocess
 from paylog.subscription import load_subscriptions
+from paylog.subscription.subscription import BatchLimits
+
+if TYPE_CHECKING:
+    from paylog.airflow.form import Form
 
 SUBSCRIPTIONS = Path(__file__).parents[2] / "subscriptions"
 
 
-def defaults() -> dict[str, Any]:
-    from paylog.airflow.form import form_params
+def answered(batch_bytes: int, **answers: Any) -> Form:
+    """The form of a shipped subscription with batches of that size, where the rest was left as it is."""
+    from paylog.airflow.form import Form, form_params
 
-    (subscription, *_) = load_subscriptions(SUBSCRIPTIONS)
-    return {name: param.value for name, param in form_params(subscription).items()}
+    (shipped, *_) = load_subscriptions(SUBSCRIPTIONS)
+    subscription = shipped.model_copy(update={"batch": BatchLimits(bytes=batch_bytes)})
+    given = {name: param.value for name, param in form_params(subscription).items()}
+    return Form.of(given | answers, subscription)
 
 
 def test_a_run_that_nobody_asked_anything_loads_what_is_new() -> None:
-    from paylog.airflow.form import Form
-
-    form = Form.of(defaults())
+    form = answered(64_000_000)
     assert (form.reprocess, form.order, form.plan_only) == (Reprocess.NEW, Order.OLDEST, False)
     assert form.batch_bytes == 64_000_000
+
+
+@pytest.mark.parametrize("declared", [400_000, 1_000_000, 2_500_000])
+def test_batches_are_as_declared_unless_another_size_is_asked(declared: int) -> None:
+    assert answered(declared).batch_bytes == declared
+    assert answered(declared, batch_mb=7).batch_bytes == 7_000_000
 
 
 @pytest.mark.parametrize(

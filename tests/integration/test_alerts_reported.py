@@ -48,6 +48,11 @@ class Run:
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+@dataclass
+class Dag:
+    dag_id: str = "paylog__credit-risk"
+
+
 @pytest.fixture
 def site(tmp_path: Path, empty_database: Connection, monkeypatch: pytest.MonkeyPatch) -> Site:
     made = Site(tmp_path, empty_database)
@@ -73,7 +78,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(Kept, "told", [])
     monkeypatch.setattr("paylog.airflow.outage.Outage._read", lambda self: {})
     monkeypatch.setattr("paylog.airflow.connections.use_airflow_connections", lambda: None)
-    monkeypatch.setattr(alerts, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(alerts, "_LOOKS", (0.0, 0.0))
     return Kept.told
 
 
@@ -110,9 +115,6 @@ def test_no_value_of_another_librarys_error_is_kept(owner: Subscription, told: l
 def test_a_run_whose_task_was_killed_is_reported_unless_another_task_did(
     owner: Subscription, told: list[str]
 ) -> None:
-    class Dag:
-        dag_id = "paylog__credit-risk"
-
     context = {"dag": Dag(), "dag_run": Run(), "run_id": "run-1"}
     fail(owner, AccessDenied("x"))
     alerts.report_run(owner, context)
@@ -121,6 +123,21 @@ def test_a_run_whose_task_was_killed_is_reported_unless_another_task_did(
     alerts.report_run(owner, context | later)
     assert subjects(told)[1:] == ["a run failed"]
     assert "killed" in told[-1]
+
+
+def test_what_a_task_reports_at_the_last_moment_is_not_reported_twice(
+    owner: Subscription, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def reported_meanwhile(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            fail(owner, AccessDenied("x"))
+
+    monkeypatch.setattr(alerts.time, "sleep", reported_meanwhile)
+    alerts.report_run(owner, {"dag": Dag(), "dag_run": Run(), "run_id": "run-1"})
+    assert subjects(told) == ["a store refused, or could not be reached"]
 
 
 def test_a_look_opens_and_closes_what_no_run_would_tell(

@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 from paylog.errors import StopError
+from paylog.subscription import load_subscriptions
 from paylog.testing.compose_file import ComposeFile
 
 REPOSITORY = Path(__file__).parents[2]
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 STORES = {"airflow-db", "data-mart", "redis"}
+JOBS = {"airflow-init", "data-mart-init"}
 PROFILES = {"try": {"object-store"}, "serve": {"serve"}, "db2": {"db2"}}
 SECRET_FILES = REPOSITORY / "deploy" / "secret-files.yml"
 
@@ -40,7 +42,7 @@ def started(compose: ComposeFile, *profiles: str) -> set[str]:
 
 
 def test_the_client_accepts_the_file_and_every_profile(compose: ComposeFile) -> None:
-    usual = AIRFLOW | STORES | {"airflow-init"}
+    usual = AIRFLOW | STORES | JOBS
     assert started(compose) == usual
     for profile, more in PROFILES.items():
         assert started(compose, profile) == usual | more
@@ -67,12 +69,11 @@ def test_it_has_celery_workers_and_two_databases(compose: ComposeFile) -> None:
         "else tasks wait in Redis, against a limit"
     )
     assert int(environment["AIRFLOW__PAYLOG__LOAD_SLOTS"]) <= slots
-    assert f"pools set paylog_load {slots} " in compose.command_of("airflow-init")[-1]
 
 
 def test_every_service_that_stays_is_checked_limited_and_restarted(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        if name == "airflow-init":
+        if name in JOBS:
             continue
         assert service["healthcheck"]["test"], name
         assert service["restart"] == "unless-stopped", name
@@ -80,8 +81,25 @@ def test_every_service_that_stays_is_checked_limited_and_restarted(services: dic
         assert float(service["cpus"]) > 0, name
 
 
+def test_health_checks_fetch_the_secrets_that_they_need(compose: ComposeFile) -> None:
+    lines = {name: compose.health_check_of(name)[-1] for name in AIRFLOW}
+    signing_in = {name: line for name, line in lines.items() if re.search(r"\b(airflow|celery) ", line)}
+    assert set(signing_in) == {"dag-processor", "triggerer", "worker"}
+    for name, line in signing_in.items():
+        assert line.startswith("python /opt/paylog/deploy/entrypoint.py "), name
+
+
+def test_the_images_own_script_gets_no_command_but_airflows_bash_and_python(
+    compose: ComposeFile, services: dict[str, Any]
+) -> None:
+    ours = [name for name, service in services.items() if "build" in service]
+    passed = {compose.command_of(n)[0] for n in ours if services[n]["entrypoint"][-1] == "/entrypoint"}
+    assert passed == {"bash", "celery", *AIRFLOW} - {"worker"}
+    assert compose.command_of("serve")[0] == "paylog"
+
+
 def test_nothing_of_ours_runs_as_root_or_with_privileges(services: dict[str, Any]) -> None:
-    for name in AIRFLOW | STORES | {"airflow-init", "serve"}:
+    for name in AIRFLOW | STORES | JOBS | {"serve"}:
         service = services[name]
         assert service.get("user") not in ("root", "0", "0:0"), name
         assert service["cap_drop"] == ["ALL"], name
@@ -141,6 +159,38 @@ def test_no_secret_is_in_the_file_or_has_a_default(compose: ComposeFile, service
     assert re.findall(r"(?<!secret)(?:password|secret|key): [\"']?\w", text, re.IGNORECASE) == []
 
 
+def test_each_service_has_the_data_marts_roles_that_it_needs(services: dict[str, Any]) -> None:
+    text = {name: json.dumps(service) for name, service in services.items()}
+    with_role = {
+        role: {name for name, found in text.items() if f"//{role}:{{secret:{secret}}}@" in found}
+        for role, secret in (
+            ("paylog", "data_mart_password"),
+            ("paylog_owner", "data_mart_owner_password"),
+            ("paylog_load", "data_mart_load_password"),
+            ("paylog_read", "data_mart_read_password"),
+        )
+    }
+    everywhere = AIRFLOW | JOBS
+    assert with_role == {
+        "paylog": {"data-mart-init"},
+        "paylog_owner": {"data-mart-init", "worker", "serve"},
+        "paylog_load": everywhere,
+        "paylog_read": everywhere,
+    }
+
+
+def test_the_shipped_subscriptions_name_the_roles_that_the_file_makes(compose: ComposeFile) -> None:
+    given = compose.environment_of("data-mart-init")
+    for subscription in load_subscriptions(REPOSITORY / "subscriptions"):
+        mart = subscription.data_mart
+        for name, role in (
+            (mart.owner_connection, "paylog_owner"),
+            (mart.connection, "paylog_load"),
+            (mart.read_connection, "paylog_read"),
+        ):
+            assert f"//{role}:" in given[f"AIRFLOW_CONN_{name}".upper()], subscription.id
+
+
 def test_make_env_makes_every_secret_of_the_environment(compose: ComposeFile) -> None:
     wanted = {s["environment"] for s in compose.document["secrets"].values() if "environment" in s}
     made = set(re.findall(r"\b([A-Z0-9]+(?:_[A-Z]+)+)\b", (REPOSITORY / "Makefile").read_text()))
@@ -192,7 +242,7 @@ def test_the_helm_values_name_what_the_compose_file_has(compose: ComposeFile) ->
     values = yaml.safe_load((REPOSITORY / "deploy" / "helm-values.yaml").read_text())
     assert values["executor"] == "KubernetesExecutor"
     assert f"apache/airflow:{values['airflowVersion']}-" in dockerfile()
-    known = compose.environment_of("scheduler")
+    known = compose.environment_of("worker")
     variables = {variable["name"]: variable["value"] for variable in values["env"]}
     # What libpq reads is for servers elsewhere; those of the compose file are in its own network.
     assert {name for name in variables if not name.startswith("PGSSL")} <= set(known)

@@ -108,7 +108,7 @@ FAULTS = (
     (TABLE_OF.format('ALTER "LoanDuration" TYPE text'), "PAYLOAD_TABLE", "failed", "LoanDuration"),
     (DATABASE.format("SET statement_timeout = '1min'"), "MART_TIME_LIMITS", "warning", "timeout = 60 s"),
     (DATABASE.format("SET default_transaction_read_only = on"), "MART_WRITABLE", "failed", "read-only"),
-    (DATABASE.format("CONNECTION LIMIT 6"), "MART_CONNECTIONS", "failed", "6 are allowed"),
+    (DATABASE.format("CONNECTION LIMIT 11"), "MART_CONNECTIONS", "failed", "6 loads at once need 12"),
 )
 
 

@@ -36,7 +36,7 @@ def stack() -> Iterator[CeleryStack]:
         Path(folder).chmod(0o711)
         patch.setattr(celery_stack, "network", lambda inside, outside: Loopback())
         patch.setattr(celery_stack, "AIRFLOW", ())
-        patch.setattr(CeleryStack, "_initialize", lambda self: None)
+        patch.setattr(celery_stack, "_JOBS", ())
         made = CeleryStack(Path(folder), repository=REPOSITORY, subscriptions=REPOSITORY / "subscriptions")
         workers, made.workers = made.workers, []
         with made as started:

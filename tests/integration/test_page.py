@@ -19,7 +19,10 @@ from paylog.airflow.page.places import Places
 from paylog.airflow.page.rights import Rights, rights
 from paylog.connections import Connection, parse
 from paylog.data_mart import DataMart
+from paylog.data_mart.plans import PlannedBatch
 from paylog.errors import ConfigurationError, PaylogError
+from paylog.subscription import load_subscriptions
+from paylog.subscription.alerts import Cause
 from paylog.testing.operated_year import FLOOD, HALF, OUTAGE, OVER_BUDGET, SILENT, OperatedYear, last_hour
 from paylog.testing.postgres import EmbeddedPostgres
 
@@ -27,7 +30,7 @@ SCHEMA, DATABASE = "operated", "operated"
 MINE, OTHER, NEW, DOWN = "credit", "churn", "unused", "down"
 DAG = f"paylog__{MINE}"
 YEAR = OperatedYear(MINE, last_hour(datetime.now(UTC)), rows_an_hour=40, objects_an_hour=2, days=230)
-TODAY = (YEAR.until - timedelta(hours=1)).date()
+TODAY = YEAR.until.date()
 
 
 def subscription(name: str, schema: str = SCHEMA, connection: str = "mart", **mart: str) -> str:
@@ -137,12 +140,37 @@ def test_a_failure_is_shown_with_its_reason_and_hours(client: TestClient) -> Non
     assert [alert["cause"] for alert in about["alerts"]] == ["schema_mismatch"]
 
 
+def test_an_open_alert_is_shown_however_many_were_resolved_since(
+    client: TestClient, year: Connection
+) -> None:
+    with DataMart(year, SCHEMA) as mart:
+        for _ in range(12):
+            mart.alerts.see(MINE, Cause.NO_DATA, "nothing came", {})
+            mart.alerts.resolve(MINE, [Cause.NO_DATA])
+    about = client.get(f"/api/subscriptions/{MINE}").json()
+    assert [alert["cause"] for alert in about["alerts"]] == ["schema_mismatch"]
+
+
+def test_a_run_under_way_is_a_link_only_where_airflow_made_it(
+    client: TestClient, year: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = YEAR.until, YEAR.until + timedelta(hours=1)
+    with DataMart(year, SCHEMA) as mart:
+        for run_id in ("manual__1", "command-1"):
+            mart.save_plan(MINE, run_id, [PlannedBatch("0001", *window, ())])
+        monkeypatch.setattr(runs, "dags_of", lambda dag_ids, run_ids: {"manual__1": DAG})
+        found = client.get(f"/api/subscriptions/{MINE}").json()["running"]
+        assert {run["run_id"]: run["dag"] for run in found} == {"manual__1": DAG, "command-1": None}
+
+
 def test_a_range_is_given_day_by_day(client: TestClient) -> None:
     first = TODAY - timedelta(days=9)
     assert sorted(days(client, first=first, last=TODAY)) == list(range(10))
     path = f"/api/subscriptions/{MINE}/days"
     assert client.get(path, params={"first": "2020-01-01", "last": "2026-01-01"}).status_code == 422
     assert client.get(path, params={"first": "2024-01-02", "last": "2024-01-01"}).status_code == 422
+    for half in ("first=1980-01-01", "first=2199-01-01", "last=0001-01-02", "last=9999-12-31"):
+        assert client.get(f"{path}?{half}").status_code == 422, half
 
 
 def test_rejects_and_receipts_are_paged(client: TestClient) -> None:
@@ -199,8 +227,34 @@ def test_values_are_shown_of_ones_own_subscription_only(client: TestClient) -> N
     allow(MINE, OTHER, edit=True, values=True)
     (record, *_) = client.get(f"/api/subscriptions/{OTHER}/rejected").json()
     path = f"rejected/{record['quarantine_id']}"
-    assert "left out" in client.get(f"/api/subscriptions/{OTHER}/{path}").json()["text"]
+    answer = client.get(f"/api/subscriptions/{OTHER}/{path}")
+    assert "left out" in answer.json()["text"]
+    assert answer.headers["cache-control"] == "no-store"
     assert client.get(f"/api/subscriptions/{MINE}/{path}").status_code == 404
+
+
+def test_sessions_of_a_connection_that_changed_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mart:
+        is_closed = False
+
+        def __init__(self, connection: Connection, schema: str, *, read_only: bool) -> None:
+            pass
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    (tmp_path / "credit.yaml").write_text(subscription(MINE))
+    (mine,) = load_subscriptions(tmp_path)
+    monkeypatch.setattr(places_module, "DataMart", Mart)
+    places, found = Places(), []
+    for port in (5432, 5432, 6543):
+        there = Connection("mart", "postgres", "db", port=port)
+        monkeypatch.setattr(places_module, "airflow_connection", lambda name, there=there: there)
+        found.append(places.data_mart(mine))
+    assert found[0] is found[1]
+    assert [mart.is_closed for mart in found] == [True, True, False]
 
 
 def test_the_session_cannot_write(year: Connection) -> None:

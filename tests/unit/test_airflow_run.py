@@ -162,6 +162,24 @@ def test_what_is_wrong_with_the_connection_is_said_without_the_password() -> Non
 
 
 @pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, AccessDenied), (404, StopError), (429, RetriableError), (503, RetriableError)],
+)
+def test_an_answer_that_may_be_better_later_is_retriable(status: int, kind: type[Exception]) -> None:
+    busy = AirflowRest("http://airflow", "", "t", httpx.MockTransport(lambda _: httpx.Response(status)))
+    busy.log_in()
+    with pytest.raises(kind) as error:
+        busy.get("/dags")
+    assert type(error.value) is kind
+
+
+def test_a_server_that_is_down_does_not_make_the_password_wrong() -> None:
+    down = AirflowRest("http://airflow", "admin", "right", httpx.MockTransport(lambda _: httpx.Response(502)))
+    with pytest.raises(RetriableError, match="502"):
+        down.log_in()
+
+
+@pytest.mark.parametrize(
     ("uri", "url"),
     [
         ("http://airflow:8080", "http://airflow:8080"),

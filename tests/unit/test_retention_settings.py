@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from paylog.airflow import maintenance
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription, load_subscriptions
 from paylog.subscription.retention import OldPartitions
@@ -23,9 +24,16 @@ def subscription(folder: Path, **sections: Any) -> Subscription:
 
 
 def test_nothing_is_removed_by_default(tmp_path: Path) -> None:
-    made = subscription(tmp_path)
+    made = subscription(tmp_path, data_mart={"connection": "mart", "schema": "payload"})
     assert made.retention is None
     assert (made.data_mart.owner_connection, made.data_mart.read_connection) == (None, None)
+
+
+def test_maintenance_names_a_subscription_that_went_after_the_run_began(tmp_path: Path) -> None:
+    made = subscription(tmp_path)
+    assert maintenance._wanted(tmp_path, "churn") == made
+    with pytest.raises(ConfigurationError, match=f"'gone' was taken from {tmp_path}"):
+        maintenance._wanted(tmp_path, "gone")
 
 
 def test_a_policy_is_read_and_written_back(tmp_path: Path) -> None:

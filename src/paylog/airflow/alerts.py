@@ -37,7 +37,8 @@ _USUAL_ARGUMENTS = {
 # What templates may use beside ``alert``. Not the exception, nor what a task was given: they can hold values.
 _CONTEXT = ("dag", "dag_run", "run_id", "ti", "task_instance")
 
-_LOOKS, _LOOK_SECONDS = 2, 5.0
+# Before each look for what a run's tasks reported.
+_LOOKS = (0.0, 5.0, 5.0)
 
 
 def failure_callback(subscription: Subscription) -> dict[str, Any]:
@@ -91,11 +92,11 @@ def report_run(subscription: Subscription, context: Any) -> None:
     from paylog.alerts import cause_of, summary_of
 
     use_airflow_connections()
-    for _ in range(_LOOKS):
+    for seconds in _LOOKS:
+        # The task's own callback may be under way.
+        time.sleep(seconds)
         if _is_reported(subscription, context):
             return
-        # The task's own callback may be under way.
-        time.sleep(_LOOK_SECONDS)
     details = {"run": context["run_id"], "link": dag_link(context["dag"].dag_id, context["run_id"])}
     report(subscription, cause_of(None), summary_of(None), details, context)
 

@@ -125,7 +125,7 @@ def _plan(subscription: Subscription) -> Any:
 
         use_airflow_connections()
         context = get_current_context()
-        window, form = _window(subscription, context), Form.of(context["params"])
+        window, form = _window(subscription, context), Form.of(context["params"], subscription)
         if not form.plan_only:
             with refusal_shown(context):
                 pipeline.prepare(subscription)

@@ -34,10 +34,13 @@ class Form:
     plan_only: bool
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Form:
+    def of(cls, params: Mapping[str, Any], subscription: Subscription) -> Form:
         """What a run was started with; a scheduled run has the defaults."""
+        megabytes = int(params["batch_mb"])
+        # The form shows whole megabytes of what the subscription says to the byte.
+        unchanged = megabytes == _megabytes(subscription)
         return cls(
-            int(params["batch_mb"]) * 1_000_000,
+            subscription.batch.bytes if unchanged else megabytes * 1_000_000,
             Reprocess(params["reprocess"]),
             Order(params["order"]),
             bool(params["plan_only"]),
@@ -47,7 +50,6 @@ class Form:
 def form_params(subscription: Subscription) -> dict[str, Param]:
     """The trigger form: window, mode, order, batch size; all optional."""
     moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
-    megabytes = max(1, subscription.batch.bytes // 1_000_000)
     return {
         "window_start": Param(
             None,
@@ -75,7 +77,7 @@ def form_params(subscription: Subscription) -> dict[str, Param]:
         ),
         "order": _choice(_ORDERS, title="Order", description="Which end of the window is loaded first."),
         "batch_mb": Param(
-            megabytes,
+            _megabytes(subscription),
             title="Batch size (MB)",
             description="Stored bytes that one ingest task loads in one transaction.",
             type="integer",
@@ -83,6 +85,10 @@ def form_params(subscription: Subscription) -> dict[str, Param]:
             maximum=100_000,
         ),
     }
+
+
+def _megabytes(subscription: Subscription) -> int:
+    return max(1, subscription.batch.bytes // 1_000_000)
 
 
 def _choice(values: Mapping[Any, str], **shown: Any) -> Param:

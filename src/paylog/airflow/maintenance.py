@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
 
 from paylog.airflow.dag import EARLIEST, RETRIES, show_label
+from paylog.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from paylog.subscription import Subscription
 
 MAINTENANCE = "paylog_maintenance"
 _NIGHTLY = "17 3 * * *"
@@ -66,13 +70,24 @@ def _maintain(folder: Path) -> Any:
     def maintain(subscription_id: str) -> dict[str, Any]:
         from paylog import upkeep
         from paylog.airflow.connections import use_airflow_connections
-        from paylog.subscription import read_subscriptions
 
         use_airflow_connections()
         context = get_current_context()
-        [wanted] = [s for s in read_subscriptions(folder).subscriptions if s.id == subscription_id]
+        wanted = _wanted(folder, subscription_id)
         done = upkeep.maintain(wanted, apply=not context["params"]["dry_run"])
         show_label(context, f"{subscription_id} · {'' if done.applied else 'due: '}{done.as_text()}")
         return done.as_dict()
 
     return maintain
+
+
+def _wanted(folder: Path, subscription_id: str) -> Subscription:
+    from paylog.subscription import read_subscriptions
+
+    for each in read_subscriptions(folder).subscriptions:
+        if each.id == subscription_id:
+            return each
+    raise ConfigurationError(
+        f"Subscription {subscription_id!r} was taken from {folder} after this run began, or its file is "
+        "wrong now: paylog check says what. The next run leaves it out."
+    )

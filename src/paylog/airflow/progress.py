@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from paylog.errors import PaylogError
+
 if TYPE_CHECKING:
     from paylog.subscription import Subscription
 
@@ -17,11 +19,18 @@ _MANY_BATCHES = 10
 
 
 def run_progress(subscription: Subscription, context: Any) -> str:
-    """How far the run is: in its log, and to be added to the label where there are many batches."""
+    """How far the run is: in its log, and to be added to the label where there are many batches.
+
+    Never raises: the batch is loaded, come what may.
+    """
     from paylog.pipeline import open_data_mart
 
-    with open_data_mart(subscription) as data_mart:
-        state = data_mart.backfills.state(subscription.id, context["run_id"])
+    try:
+        with open_data_mart(subscription) as data_mart:
+            state = data_mart.backfills.state(subscription.id, context["run_id"])
+    except PaylogError as error:
+        log.warning("how far the run is cannot be said: %s", error)
+        return ""
     if state is None or state.batches == 1:
         return ""
     log.info("%s", state.as_text())
@@ -40,20 +49,5 @@ def logged_progress() -> Callable[[int, int], None]:
         if now >= due + _PROGRESS_SECONDS:
             due = now
             log.info("%d rows read so far, %.0f a second", total, total / (now - started))
-
-    return progress
-
-
-def logged_delivery() -> Callable[[int, int], None]:
-    """Says how far a delivery is, every ten seconds."""
-    due = time.monotonic() + _PROGRESS_SECONDS
-    confirmed = failed = 0
-
-    def progress(more_confirmed: int, more_failed: int) -> None:
-        nonlocal due, confirmed, failed
-        confirmed, failed = confirmed + more_confirmed, failed + more_failed
-        if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
-            log.info("%d delivered: %d confirmed, %d failed", confirmed + failed, confirmed, failed)
 
     return progress

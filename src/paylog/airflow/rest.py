@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from paylog.errors import AccessDenied, ConfigurationError, RetriableError, StopError
+from paylog.errors import AccessDenied, ConfigurationError, PaylogError, RetriableError, StopError
 
 if TYPE_CHECKING:
     from paylog.connections import Connection
@@ -58,6 +58,7 @@ class AirflowRest:
         """Exchange user and password for a token.
 
         :raises AccessDenied: they are wrong.
+        :raises RetriableError: the server cannot say.
         """
         token = self._password
         if self._user:
@@ -67,6 +68,8 @@ class AirflowRest:
                 )
             except httpx.TransportError as error:
                 raise self._unreachable(error) from None
+            if answer.is_server_error:
+                raise RetriableError(f"Airflow at {self.url} answered {answer.status_code}: try again later.")
             if answer.is_error:
                 raise AccessDenied(f"Airflow at {self.url} does not let user {self._user!r} in.")
             token = answer.json()["access_token"]
@@ -123,9 +126,15 @@ class AirflowRest:
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
         if answer.is_error and answer.status_code not in accept:
-            kind = AccessDenied if answer.status_code in (401, 403) else StopError
-            raise kind(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}")
+            said = f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}"
+            raise _kind(answer)(said)
         return answer.json() if answer.content else {}
 
     def _unreachable(self, error: httpx.TransportError) -> RetriableError:
         return RetriableError(f"Airflow at {self.url} cannot be reached: {type(error).__name__}.")
+
+
+def _kind(answer: httpx.Response) -> type[PaylogError]:
+    if answer.status_code in (401, 403):
+        return AccessDenied
+    return RetriableError if answer.is_server_error or answer.status_code == 429 else StopError

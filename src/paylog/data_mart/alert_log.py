@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -111,6 +111,16 @@ class AlertLog:
         )
         with self._sessions.transaction(f"read alerts of {subscription_id!r}") as connection:
             return [_alert(row) for row in connection.execute(query.order_by(alerts.c.alert_id))]
+
+    def open_counts(self, subscription_ids: Collection[str]) -> dict[str, int]:
+        """How many are open, by subscription id, of those that have any."""
+        query = (
+            select(alerts.c.subscription_id, func.count())
+            .where(alerts.c.subscription_id.in_(subscription_ids), alerts.c.resolved_at.is_(None))
+            .group_by(alerts.c.subscription_id)
+        )
+        with self._sessions.transaction("count open alerts") as connection:
+            return dict(connection.execute(query).all())
 
     def newest(self, subscription_id: str, limit: int = 100) -> list[Alert]:
         """Open and resolved ones, the newest first."""

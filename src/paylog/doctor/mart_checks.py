@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 OLDEST = 150000
 # A load holds one connection, and a second one while it makes a partition.
 CONNECTIONS_A_LOAD = 2
-SLOTS_VARIABLE, SLOTS = "AIRFLOW__PAYLOG__LOAD_SLOTS", 4
+# Loads of the schedule and, in a pool of their own beside them, those of backfills.
+SLOTS = {"AIRFLOW__PAYLOG__LOAD_SLOTS": 4, "AIRFLOW__PAYLOG__BACKFILL_SLOTS": 2}
 LEAST_TIMEOUT = 600_000  # ms: a batch is one transaction
 LEAST_BUFFERS = 128 * 1024**2 // 8192
 LEAST_WAL = 1024  # MB
@@ -190,8 +191,8 @@ def reader(subscription: Subscription) -> Answer:
 
 
 def connections(subscription: Subscription) -> Answer:
-    """Whether all load slots at once find connections."""
-    slots = int(os.environ.get(SLOTS_VARIABLE, SLOTS))
+    """Whether all load slots at once find connections, those of backfills too."""
+    slots = sum(int(os.environ.get(name, usual)) for name, usual in SLOTS.items())
     needed = slots * CONNECTIONS_A_LOAD
     with _mart(subscription) as mart:
         server = mart.vitals.server()
@@ -200,7 +201,7 @@ def connections(subscription: Subscription) -> Answer:
     found = f"{slots} loads at once need {needed} connections; {state}"
     if left >= needed:
         return Answer(Health.OK, found)
-    remedy = "Raise max_connections, or lower the slots of the pool [paylog] load_pool."
+    remedy = "Raise max_connections, or lower the slots of the pools [paylog] load_pool and backfill_pool."
     health = Health.FAILED if server.connection_limit < needed else Health.WARNING
     return Answer(health, found, remedy)
 

@@ -25,6 +25,7 @@ from paylog.testing.process_tree import ProcessRecord, kill, tree
 from paylog.testing.tcp_proxy import TcpProxy
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+_JOBS = ("airflow-init", "data-mart-init")
 _DATABASES = ("airflow-db", "data-mart")
 _PORTS = {"airflow-db": 5432, "data-mart": 5432, "object-store": 8333, "redis": 6379, "api-server": 8080}
 _HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
@@ -71,7 +72,8 @@ class CeleryStack:
             self._start_stores(starting)
             starting.callback(self._kill_all)
             self.start("redis")
-            self._initialize()
+            for job in _JOBS:
+                self._do(job)
             for host in (*AIRFLOW, *self.workers):
                 self.start(host)
             self._exit = starting.pop_all()
@@ -84,7 +86,7 @@ class CeleryStack:
 
     def start(self, host: str) -> None:
         """Start a service: ``worker-1``, ``scheduler``, ``redis`` …"""
-        service = "worker" if host in self.workers else host
+        service = self._service(host)
         command = self._paths(service, self.compose.command_of(service))
         if service != "redis":
             command = self._through_entrypoint(host, command)
@@ -96,6 +98,18 @@ class CeleryStack:
         child = self._children.pop(host)
         kill(tree([child.pid]))
         child.wait()
+
+    def health(self, host: str) -> subprocess.CompletedProcess[str]:
+        """The health check of a service, as Docker runs it: beside the service, past the entry point."""
+        service = self._service(host)
+        kind, *command = self._paths(service, self.compose.health_check_of(service))
+        shell = ["sh", "-c"] if kind == "CMD-SHELL" else []
+        return subprocess.run(
+            self.network.inside(host, [*shell, *command]),
+            env=self._environment(host, service) | {"HOSTNAME": host},
+            capture_output=True,
+            text=True,
+        )
 
     def wait_ready(self, seconds: float = 180.0) -> AirflowApi:
         """Wait until every component is healthy; a client that is logged in as the administrator."""
@@ -132,9 +146,12 @@ class CeleryStack:
         return (self.state / "secrets" / name).read_text()
 
     def data_mart_connection(self, conn_id: str) -> Connection:
-        """The data mart past the network, with its owner's password."""
+        """The data mart past the network, with its administrator's password."""
         password, port = self.secret("data_mart_password"), self.data_mart.port
         return Connection(conn_id, "postgres", "127.0.0.1", "paylog", password, port, "datamart")
+
+    def _service(self, host: str) -> str:
+        return "worker" if host in self.workers else host
 
     def _write_secrets(self) -> None:
         from cryptography.fernet import Fernet
@@ -172,17 +189,17 @@ class CeleryStack:
         server.create_database(environment["POSTGRES_DB"])
         return server
 
-    def _initialize(self) -> None:
-        """The job ``airflow-init``."""
-        command = self._paths("airflow-init", self.compose.command_of("airflow-init"))
-        child = self._spawn("api-server", "airflow-init", self._through_entrypoint("airflow-init", command))
+    def _do(self, job: str) -> None:
+        """A job that others wait for. Raises ``StopError`` when it fails."""
+        command = self._paths(job, self.compose.command_of(job))
+        child = self._spawn("api-server", job, self._through_entrypoint(job, command))
         try:
             code = child.wait(_INIT_SECONDS)
         except subprocess.TimeoutExpired:
             kill(tree([child.pid]))
             code = child.wait()
         if code:
-            raise StopError(f"airflow-init failed: see {self.logs / 'airflow-init.log'}")
+            raise StopError(f"{job} failed: see {self.logs / job}.log")
 
     def _through_entrypoint(self, host: str, command: list[str]) -> list[str]:
         """As the image's entry point does: a command is one of ``airflow``, unless it is a program."""
@@ -193,7 +210,7 @@ class CeleryStack:
         return [sys.executable, str(self.repository / "deploy" / "entrypoint.py"), *command]
 
     def _spawn(self, host: str, service: str, command: list[str]) -> subprocess.Popen[bytes]:
-        name = service if service == "airflow-init" else host
+        name = service if service in _JOBS else host
         with (self.logs / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 self.network.inside(host, command),
@@ -223,7 +240,10 @@ class CeleryStack:
 
     def _paths(self, service: str, texts: list[str]) -> list[str]:
         """Paths of the container → folders of this stack; on loopback also names and ports of hosts."""
-        folders = {"/run/secrets": self.state / "secrets"}
+        folders = {
+            "/run/secrets": self.state / "secrets",
+            "/opt/paylog/deploy": self.repository / "deploy",
+        }
         for volume in self.compose.service(service).get("volumes", []):
             if volume["type"] == "volume":
                 folders[volume["target"]] = self.state / "volumes" / volume["source"]

@@ -74,6 +74,10 @@ class ComposeFile:
         """The command of a service, as its container gets it."""
         return [_unescaped(part) for part in self.service(name)["command"]]
 
+    def health_check_of(self, name: str) -> list[str]:
+        """``CMD`` or ``CMD-SHELL``, and the command that Docker runs in the service's container."""
+        return [_unescaped(part) for part in self.service(name)["healthcheck"]["test"]]
+
     def replicas(self, name: str) -> int:
         return int(self.service(name).get("deploy", {}).get("replicas", 1))
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from paylog.testing.postgres import EmbeddedPostgres
 
-# Days before the end of the year, counted back from 0.
+# Days before the day on which the year ends.
 FLOOD, OUTAGE, HALF, SILENT, OVER_BUDGET = range(40, 43), range(95, 97), 150, 211, 3
 REASONS = ("MISSING_FEATURE", "TYPE_MISMATCH", "UNKNOWN_CLASS", "MALFORMED_JSON", "NO_TIMESTAMP")
 
@@ -42,9 +42,9 @@ class OperatedYear:
         postgres.run_scripts(
             database,
             f'SET search_path TO "{schema}"',
-            fill.replace(":subscription", f"'{self.subscription_id}'").replace(
-                ":version", f"'{self.schema_version}'"
-            ),
+            fill.replace(":subscription", f"'{self.subscription_id}'")
+            .replace(":version", f"'{self.schema_version}'")
+            .replace(":until", f"'{self.until.isoformat()}'::timestamptz"),
             *(f"VACUUM (ANALYZE) paylog_{name}" for name in ("receipt", "object", "quarantine")),
         )
 
@@ -125,9 +125,9 @@ INSERT INTO paylog_watermark (subscription_id, since, covered, complete_through,
 SELECT :subscription, day - interval '{OUTAGE.start - 1} days', covered,
     day - interval '{OVER_BUDGET} days' + interval '9 hours', 3
 FROM (
-    SELECT date_trunc('day', max(start), 'UTC') AS day, range_agg(tstzrange(start, start + interval '1 hour'))
-        + tstzmultirange(tstzrange(date_trunc('day', max(start), 'UTC') - interval '{SILENT} days',
-                                   date_trunc('day', max(start), 'UTC') - interval '{SILENT - 1} days')) AS covered
+    SELECT date_trunc('day', :until, 'UTC') AS day, range_agg(tstzrange(start, start + interval '1 hour'))
+        + tstzmultirange(tstzrange(date_trunc('day', :until, 'UTC') - interval '{SILENT} days',
+                                   date_trunc('day', :until, 'UTC') - interval '{SILENT - 1} days')) AS covered
     FROM hours WHERE ago <> {OVER_BUDGET} OR extract(hour FROM start AT TIME ZONE 'UTC') <> 9) agg
 """  # noqa: E501
 

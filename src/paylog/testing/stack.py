@@ -20,6 +20,7 @@ from paylog.testing.postgres import EmbeddedPostgres
 from paylog.testing.process_tree import ProcessRecord
 
 DATA_MART = "paylog_data_mart"
+_ROLES = ("", "_owner", "_reader")
 LOGS = "paylog_logs"
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor")
 
@@ -113,13 +114,15 @@ class Stack:
     def connections(self) -> dict[str, dict[str, Any]]:
         """Connection id → fields, as Airflow's JSON form has them."""
         store = self.object_store.connection(LOGS)
+        mart = {
+            "conn_type": "postgres",
+            "login": "postgres",
+            "schema": "datamart",
+            "extra": {"host": str(self.postgres.socket_dir)},
+        }
         return {
-            DATA_MART: {
-                "conn_type": "postgres",
-                "login": "postgres",
-                "schema": "datamart",
-                "extra": {"host": str(self.postgres.socket_dir)},
-            },
+            # One role for all: it is the superuser of a server that this stack made for itself.
+            **{f"{DATA_MART}{role}": dict(mart) for role in _ROLES},
             LOGS: {
                 "conn_type": store.conn_type,
                 "login": store.login,

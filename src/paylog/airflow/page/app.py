@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -19,7 +19,6 @@ from paylog.airflow.page import content
 from paylog.airflow.page.places import Places
 from paylog.airflow.page.rights import Rights, rights
 from paylog.data_mart import DataMart
-from paylog.data_mart.overview import Activity
 from paylog.errors import PaylogError, Reason
 from paylog.subscription import Subscription
 
@@ -69,6 +68,7 @@ def _mart(subscription: Owned, places: Known) -> DataMart:
 
 
 Mart = Annotated[DataMart, Depends(_mart)]
+Day = Annotated[date | None, Query(ge=date(1970, 1, 1), le=date(2200, 1, 1))]
 
 
 @app.middleware("http")
@@ -96,7 +96,7 @@ def page(request: Request) -> str:
 
 @app.get("/api/subscriptions")
 def subscriptions(allowed: Allowed, places: Known) -> dict[str, Any]:
-    """Every subscription that the user may see, by data mart one or two questions."""
+    """Every subscription that the user may see, in as many cards."""
     mine = [s for s in places.subscriptions().values() if dag_id(s.id) in allowed.readable]
     by_mart = sorted(mine, key=_mart_key)
     cards = [card for _, some in groupby(by_mart, _mart_key) for card in _cards(list(some), places)]
@@ -119,13 +119,14 @@ def summary(subscription: Owned, mart: Mart, allowed: Allowed) -> dict[str, Any]
 
 
 @app.get("/api/subscriptions/{subscription_id}/days")
-def days(
-    subscription: Owned, mart: Mart, first: date | None = None, last: date | None = None
-) -> dict[str, Any]:
-    """State and counts of each day; at most about three years."""
-    if first and last and not timedelta() <= last - first < timedelta(days=1100):
+def days(subscription: Owned, mart: Mart, first: Day = None, last: Day = None) -> dict[str, Any]:
+    """State and counts of each day, at most about three years; by default the year up to today."""
+    now = content.utc_now()
+    last = last or now.date()
+    first = first or last - timedelta(days=370)
+    if not timedelta() <= last - first < timedelta(days=1100):
         raise HTTPException(422, "Ask for up to 1,100 days, the first one before the last one.")
-    return content.days(subscription, mart, first, last, content.utc_now())
+    return content.days(subscription, mart, first, last, now)
 
 
 @app.get("/api/subscriptions/{subscription_id}/receipts")
@@ -145,8 +146,9 @@ def rejected(
 
 
 @app.get("/api/subscriptions/{subscription_id}/rejected/{record}")
-def raw(subscription: Owned, mart: Mart, allowed: Allowed, record: int) -> dict[str, Any]:
-    """What is in a rejected record."""
+def raw(subscription: Owned, mart: Mart, allowed: Allowed, record: int, response: Response) -> dict[str, Any]:
+    """What is in a rejected record; no browser or proxy may keep it."""
+    response.headers["Cache-Control"] = "no-store"
     if not allowed.see_values(dag_id(subscription.id)):
         raise HTTPException(403, "Payload values are not shown: [paylog] show_values, and the right to edit.")
     found = content.raw_record(subscription, mart, record)
@@ -162,17 +164,11 @@ def _mart_key(subscription: Subscription) -> tuple[str, str]:
 
 def _cards(subscriptions: list[Subscription], places: Places) -> list[dict[str, Any]]:
     """Of the subscriptions in one data mart. A data mart that is down costs its own cards and no other."""
-    names, now = [s.id for s in subscriptions], content.utc_now()
     try:
         mart = places.data_mart(subscriptions[0])
         if not mart.overview.usable():
             return [content.broken_card(s, None) for s in subscriptions]
-        coverage = mart.overview.coverage(names)
-        activity = mart.overview.activity(names, now - timedelta(days=1))
-        return [
-            content.card(s, mart, coverage.get(s.id), activity.get(s.id, Activity()), now)
-            for s in subscriptions
-        ]
+        return content.cards(subscriptions, mart, content.utc_now())
     except PaylogError as error:
         log.warning("%s", error)
         return [content.broken_card(s, error) for s in subscriptions]

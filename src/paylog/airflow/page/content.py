@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -28,17 +29,13 @@ _RECORDS, _RECEIPTS = 50, 12
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A window over which a batch was rolled back, with its rejects by reason, or a run failed.
-
-    :param dag: that the run is of; None when the paylog command ran.
-    """
+    """A window over which a batch was rolled back, with its rejects by reason, or a run failed."""
 
     start: datetime
     end: datetime
     run_id: str
     state: str
     reasons: dict[str, int]
-    dag: str | None
 
 
 def due(subscription: Subscription, now: datetime) -> datetime:
@@ -48,11 +45,26 @@ def due(subscription: Subscription, now: datetime) -> datetime:
     return periods.closed_before(now - subscription.logs.settle - GRACE)[1]
 
 
-def card(
-    subscription: Subscription, mart: DataMart, coverage: Coverage | None, activity: Activity, now: datetime
+def cards(subscriptions: Sequence[Subscription], mart: DataMart, now: datetime) -> list[dict[str, Any]]:
+    """The subscriptions of one data mart on the overview of all."""
+    names = [each.id for each in subscriptions]
+    coverage = mart.overview.coverage(names)
+    activity = mart.overview.activity(names, now - timedelta(days=1))
+    alerts = mart.alerts.open_counts(names)
+    return [
+        _card(s, mart, coverage.get(s.id), activity.get(s.id, Activity()), alerts.get(s.id, 0), now)
+        for s in subscriptions
+    ]
+
+
+def _card(
+    subscription: Subscription,
+    mart: DataMart,
+    coverage: Coverage | None,
+    activity: Activity,
+    alerts: int,
+    now: datetime,
 ) -> dict[str, Any]:
-    """A subscription on the overview of all."""
-    alerts = mart.alerts.open(subscription.id)
     failures = _failures(subscription, mart)
     calendar = _calendar(subscription, coverage, {}, failures, now)
     strip = calendar.days(now.date() - timedelta(days=STRIP_DAYS - 1), now.date())
@@ -63,7 +75,7 @@ def card(
         # Nothing was counted for it: whether a covered day was empty is not known.
         "strip": [[day.day, "complete" if day.state is DayState.EMPTY else day.state] for day in strip],
         "activity": asdict(activity),
-        "alerts": len(alerts),
+        "alerts": alerts,
         "training": training.state if training else None,
     }
 
@@ -89,17 +101,20 @@ def summary(subscription: Subscription, mart: DataMart, now: datetime, *, values
         "rejects": [asdict(each) for each in overview.rejects(name)],
         "training": _training(subscription, mart),
         "delivery": mart.delivery.counts(name).as_dict() if subscription.deliver else None,
-        "alerts": [_alert(alert) for alert in mart.alerts.newest(name, 10)],
-        "running": [_running(state) for state in mart.backfills.unfinished(name)],
+        "alerts": [_alert(alert) for alert in mart.alerts.open(name)],
+        "running": _running(subscription, mart),
         "runs": [asdict(run) for run in runs.newest(dag_id(name))],
         "values": values,
     }
 
 
 def days(
-    subscription: Subscription, mart: DataMart, first: date | None, last: date | None, now: datetime
+    subscription: Subscription, mart: DataMart, first: date, last: date, now: datetime
 ) -> dict[str, Any]:
-    """The calendar: by default the year up to today, or up to the last day that was loaded before that."""
+    """The calendar from ``first`` to ``last``, each failure with the DAG that its run is of, if one.
+
+    Totals are those of all time.
+    """
     name = subscription.id
     read = {each.day: (each.objects, each.counts) for each in mart.overview.days(name)}
     coverage = mart.overview.coverage([name]).get(name)
@@ -107,8 +122,7 @@ def days(
     calendar = _calendar(subscription, coverage, read, failures, now)
     seen = [*read, *(failure.start.date() for failure in failures)]
     known = [*seen, *([coverage.since.date()] if coverage else [])]
-    last = last or now.date()
-    first = first or last - timedelta(days=370)
+    dags = runs.dags_of(_loading_dags(subscription), {failure.run_id for failure in failures})
     total = Counts()
     for _, counts in read.values():
         total += counts
@@ -118,7 +132,7 @@ def days(
         "earliest": min(known, default=now.date()),
         "latest": max(seen, default=None),
         "total": asdict(total) | {"objects": sum(objects for objects, _ in read.values())},
-        "failures": [asdict(failure) for failure in failures],
+        "failures": [asdict(failure) | {"dag": dags.get(failure.run_id)} for failure in failures],
         "columns": ["day", "state", "objects", *Counts.__slots__],
         "days": [
             [day.day, day.state, day.objects, *asdict(day.counts).values()]
@@ -201,19 +215,18 @@ def _calendar(
 
 def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
     """Where a batch was rolled back or a run failed, recovered since or not; the newest batch first."""
-    dag, layout = dag_id(subscription.id), Layout(subscription.layout)
+    layout = Layout(subscription.layout)
     batches = mart.overview.failed_batches(subscription.id)
-    failed = {run.run_id: run for run in runs.newest(dag, 200, "failed")}
-    dags = runs.dags_of(_loading_dags(subscription), {batch.run_id for batch in batches})
+    failed = {run.run_id: run for run in runs.newest(dag_id(subscription.id), 200, "failed")}
     found = [
-        Failure(start, end, batch.run_id, batch.state, batch.reasons, dags.get(batch.run_id))
+        Failure(start, end, batch.run_id, batch.state, batch.reasons)
         for batch in batches
         for start, end in _periods(batch, layout)
     ]
     others = failed.keys() - {batch.run_id for batch in batches}
     planned = mart.overview.planned_windows(subscription.id, others)
     windows = {run_id: planned.get(run_id, failed[run_id].period) for run_id in others}
-    found += [Failure(*window, run_id, "failed", {}, dag) for run_id, window in windows.items() if window]
+    found += [Failure(*window, run_id, "failed", {}) for run_id, window in windows.items() if window]
     return found
 
 
@@ -234,12 +247,15 @@ def _training(subscription: Subscription, mart: DataMart) -> dict[str, Any] | No
 
 
 def _alert(alert: Any) -> dict[str, Any]:
-    shown = ("alert_id", "cause", "summary", "times", "opened_at", "last_seen_at", "resolved_at")
+    shown = ("cause", "summary", "times", "opened_at")
     return {name: getattr(alert, name) for name in shown}
 
 
-def _running(state: Any) -> dict[str, Any]:
-    return asdict(state) | {"share": state.share}
+def _running(subscription: Subscription, mart: DataMart) -> list[dict[str, Any]]:
+    """Runs that are under way; each says which DAG it is of, if one: the paylog command plans runs too."""
+    states = mart.backfills.unfinished(subscription.id)
+    dags = runs.dags_of(_loading_dags(subscription), {state.run_id for state in states})
+    return [asdict(s) | {"share": s.share, "dag": dags.get(s.run_id)} for s in states]
 
 
 def utc_now() -> datetime:

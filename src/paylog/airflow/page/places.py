@@ -46,6 +46,9 @@ class Places:
         with self._lock:
             known = self._marts.get(key)
             if known is None or known[0] != connection:
+                if known is not None:
+                    # Sessions that other requests still use are closed when they give them back.
+                    known[1].close()
                 known = connection, DataMart(connection, target.schema_name, read_only=True)
                 self._marts[key] = known
             return known[1]

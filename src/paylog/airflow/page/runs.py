@@ -43,7 +43,7 @@ def dags_of(dag_ids: Collection[str], run_ids: Collection[str]) -> dict[str, str
     """DAG id by run id, of those that are runs of these DAGs; others were started by the paylog command."""
     query = select(DagRun.run_id, DagRun.dag_id).where(DagRun.dag_id.in_(dag_ids), DagRun.run_id.in_(run_ids))
     with create_session() as session:
-        return dict(session.execute(query).tuples().all())
+        return dict(session.execute(query).all())
 
 
 def _run(run: DagRun) -> Run:

@@ -124,7 +124,9 @@ class Backfill:
         example = self.subscriptions[SERVED[0].name]
         mart = self.stack.data_mart_connection(DATA_MART)
         logs = self.stack.object_store.connection(example.logs.connection)
-        known = {DATA_MART: mart, example.data_mart.connection: mart, example.logs.connection: logs}
+        target = example.data_mart
+        roles = (DATA_MART, target.connection, target.owner_connection or DATA_MART)
+        known = {**dict.fromkeys(roles, mart), example.logs.connection: logs}
         use_resolver(known.__getitem__)
         try:
             return sum(self._compared(served) for served in SERVED)

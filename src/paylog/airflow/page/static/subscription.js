@@ -52,24 +52,26 @@ function tiles(about, total) {
 }
 
 function alerts(about, now) {
-  const open = about.alerts.filter((alert) => !alert.resolved_at);
-  return open.map((alert) => el("section", { class: "banner bad", role: "alert" },
+  return about.alerts.map((alert) => el("section", { class: "banner bad", role: "alert" },
     el("strong", null, alert.cause.replaceAll("_", " ")), " ", alert.summary,
     el("span", { class: "muted" }, ` · since ${ago(alert.opened_at, now).replace(" ago", "")}${alert.times > 1 ? `, seen ${number(alert.times)} times` : ""}`)));
 }
 
+// A run that the paylog command made is not one of Airflow's.
+const runLink = ({ dag, run_id: run }) => (dag ? airflowLink(runPath(dag, run), "run") : el("span", { class: "muted" }, run));
+
 function running(about) {
   return about.running.map((run) => el("section", { class: "banner" },
-    el("strong", null, `Loading ${period(...run.window)}`), ` ${number(run.committed)} of ${plural(run.batches, "batch", "batches")}, ${percent(run.share)} of ${bytes(run.bytes)}`,
-    run.seconds_left === null ? "" : `, about ${span(run.seconds_left)} left`, " · ", airflowLink(runPath(about.dag, run.run_id), "run"),
+    el("strong", null, `${run.active ? "Loading" : "Not finished:"} ${period(...run.window)}`), ` ${number(run.committed)} of ${plural(run.batches, "batch", "batches")}, ${percent(run.share)} of ${bytes(run.bytes)}`,
+    run.seconds_left === null ? "" : `, about ${span(run.seconds_left)} left`, " · ", runLink(run),
     el("progress", { max: 1, value: run.share })));
 }
 
-function failureLine(about, failure) {
+function failureLine(failure) {
   const reasons = Object.entries(failure.reasons).sort((a, b) => b[1] - a[1]).map(([reason, rows]) => `${reason} ${number(rows)}`).join(", ");
   const what = { over_budget: "A batch was over its error budget", refused: "A batch was unlike the training data" }[failure.state] ?? "A run failed";
   return el("li", null, el("strong", null, what), reasons ? `: ${reasons}` : "", " · ", period(failure.start, failure.end), " · ",
-    failure.dag ? airflowLink(runPath(failure.dag, failure.run_id), "run") : el("span", { class: "muted" }, failure.run_id));
+    runLink(failure));
 }
 
 function failuresOf(entry, failures) {
@@ -78,14 +80,14 @@ function failuresOf(entry, failures) {
   return failures.filter((failure) => new Date(failure.start) < end && new Date(failure.end) > begin).slice(0, 5);
 }
 
-function dayDetail(about, entry, failures, holder) {
+function dayDetail(entry, failures, holder) {
   const lines = dayLines(entry), failed = failuresOf(entry, failures);
   const parts = ["loaded", "duplicate", "filtered", "pending", "rejected"].filter((fate) => entry[fate]);
   holder.replaceChildren(el("div", { class: "detail day-detail" },
     el("div", { class: "card-head" }, el("h3", null, dayText(entry.day), " ", el("span", { class: `pill ${{ complete: "good", empty: "good", failed: "bad", partial: "late", missing: "late" }[entry.state] ?? "quiet"}` }, STATES[entry.state])),
       el("button", { type: "button", class: "small", onclick: () => holder.replaceChildren() }, "Close")),
     entry.read ? el("div", { class: "split", "aria-hidden": true }, parts.map((fate) => el("i", { class: fate, "--part": entry[fate] / entry.read }))) : null,
-    failed.length ? el("ul", { class: "findings" }, failed.map((failure) => failureLine(about, failure))) : null,
+    failed.length ? el("ul", { class: "findings" }, failed.map(failureLine)) : null,
     el("p", { class: failed.length ? "muted" : null }, entry.read ? lines.slice(1).join(" · ") : { missing: "No run has loaded this day: a backfill over it does.", failed: "Nothing of this day was loaded.", partial: "Only a part of this day was loaded." }[entry.state] ?? "Nothing was read.")));
 }
 
@@ -121,7 +123,7 @@ async function coverage(about, place) {
     place.replaceChildren(
       el("section", { class: `card ${first ? "moved" : ""}` },
         el("div", { class: "card-head" }, el("h2", null, "Coverage"), ranges(load, found)),
-        calendar(days, (entry) => dayDetail(about, entry, found.failures, detail)), legend(), detail),
+        calendar(days, (entry) => dayDetail(entry, found.failures, detail)), legend(), detail),
       el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", null, "Rows by day")), box));
     charts(about, days, box);
     // Where the calendar is wider than its place, the newest weeks are what one sees first.
