@@ -7,15 +7,16 @@ finds it in the ledger and loads nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from paylog.data_mart import DataMart
 from paylog.decode import Decoder
 from paylog.engines.custom_machine_learning import CustomMachineLearning
-from paylog.records import CaptureObject, Receipt
+from paylog.records import Block, CaptureObject, Counts, Receipt
 from paylog.subscription import Subscription
 
 RUN_ID = "posted"
@@ -55,21 +56,60 @@ class Decoders:
         idle.append(decoder)
 
 
-def store(
-    data_mart: DataMart, subscription: Subscription, records: bytes, decoders: Decoders | None = None
-) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What is handed over in one call: a capture object, and what was decoded of it."""
+
+    subscription: Subscription
+    item: CaptureObject
+    blocks: Iterable[Block]
+
+
+def decoded(subscription: Subscription, records: bytes, decoders: Decoders) -> Post:
+    """Payload records that are to be stored, perhaps with others.
+
+    :param records: NDJSON or a JSON array of OpenScale payload records.
+    """
+    item = _item(subscription, records)
+    with decoders.lent(subscription) as decoder:
+        return Post(subscription, item, list(decoder.blocks(item, iter([records]))))
+
+
+def store(data_mart: DataMart, subscription: Subscription, records: bytes) -> Receipt:
     """Load payload records in one transaction.
 
     :param records: NDJSON or a JSON array of OpenScale payload records.
-    :param decoders: kept from the post before.
     :raises ErrorBudgetExceeded: too many rejects; nothing was kept.
     """
-    digest, now = post_name(records), datetime.now(UTC)
-    item = CaptureObject(post_uri(subscription.id, digest), digest, digest, len(records), now)
+    item = _item(subscription, records)
+    blocks = Decoder(subscription, CustomMachineLearning(subscription)).blocks(item, iter([records]))
+    receipt, _ = store_together(data_mart, [Post(subscription, item, blocks)])
+    return receipt
+
+
+def store_together(data_mart: DataMart, posts: Sequence[Post]) -> tuple[Receipt, list[Counts | None]]:
+    """Load posts of one subscription in one transaction.
+
+    :returns: the receipt, and what became of each post; None: it was loaded before.
+    :raises ErrorBudgetExceeded: too many rejects; nothing was kept.
+    """
+    names = [post.item.version for post in posts]
+    batch = names[0] if len(names) == 1 else post_name("\n".join(names).encode())
+    now = datetime.now(UTC)
     window = now, now + timedelta(microseconds=1)
-    with data_mart.load(subscription, digest, RUN_ID, window) as load:
-        with load.object(item) as target, (decoders or Decoders()).lent(subscription) as decoder:
-            if target is not None:
-                for block in decoder.blocks(item, iter([records])):
-                    target.add(block)
-        return load.receipt()
+    counts: dict[str, Counts] = {}
+    with data_mart.load(posts[0].subscription, batch, RUN_ID, window) as load:
+        for post in sorted(posts, key=lambda post: post.item.uri):  # else two loads may wait for each other
+            with load.object(post.item) as target:
+                if target is not None:
+                    counts[post.item.version] = target.counts
+                    for block in post.blocks:
+                        target.add(block)
+        receipt = load.receipt()
+    return receipt, [counts.pop(name, None) for name in names]
+
+
+def _item(subscription: Subscription, records: bytes) -> CaptureObject:
+    digest = post_name(records)
+    uri = post_uri(subscription.id, digest)
+    return CaptureObject(uri, digest, digest, len(records), datetime.now(UTC))

@@ -18,6 +18,7 @@ from paylog.serve.answers import answer, problem
 from paylog.serve.data_sets import DataSets
 from paylog.serve.engine_discovery import Discovered
 from paylog.serve.guard import Guard
+from paylog.serve.shared_loads import SharedLoads
 from paylog.serve.tokens import Tokens
 
 
@@ -36,6 +37,7 @@ def application(client: DataMartClient, api_key: str) -> Starlette:
     app.state.tokens = tokens
     app.state.discovered = Discovered()
     app.state.decoders = Decoders()
+    app.state.loads = SharedLoads()
     app.state.data_sets = DataSets()
     return app
 

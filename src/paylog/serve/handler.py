@@ -19,6 +19,7 @@ from paylog.serve import bodies
 from paylog.serve.answers import NotFoundError, problem, refusal
 from paylog.serve.data_sets import DataSets
 from paylog.serve.engine_discovery import Discovered
+from paylog.serve.shared_loads import SharedLoads
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class Call:
     :param client: of the server's data mart.
     :param discovered: deployments that engines listed when they were bound.
     :param decoders: of posts, kept from call to call.
+    :param loads: of posts, shared by calls.
     """
 
     request: Request
     client: DataMartClient
     discovered: Discovered
     decoders: Decoders
+    loads: SharedLoads
     data_sets: DataSets
     body: bytes
 
@@ -71,7 +74,8 @@ def handler(function: Callable[[Call], Response]) -> Callable[[Request], Awaitab
 
     async def called(request: Request) -> Response:
         body, state = await bodies.read(request), request.app.state
-        call = Call(request, state.client, state.discovered, state.decoders, state.data_sets, body)
+        kept = state.discovered, state.decoders, state.loads, state.data_sets
+        call = Call(request, state.client, *kept, body)
         return await run_in_threadpool(_checked, function, call)
 
     called.__name__ = function.__name__

@@ -54,15 +54,16 @@ def store_payload(call: Call, uid: str, records: Sequence[bytes]) -> Stored:
     if not records:
         raise InvalidInput("there is no record in the body")
     body = b"\n".join(records)
-    name = posted.post_name(body)
     target = (
         declared(known.document) if known.document else SubscriptionClient(call.client, uid).declare(body)
     )
+    post = posted.decoded(target, body, call.decoders)
+    name = post.item.version
     try:
-        receipt = posted.store(mart, target, body, call.decoders)
+        counts = call.loads.store(mart, post)
     except ErrorBudgetExceeded:
         return Stored(name, ERROR)
-    return Stored(name, ACTIVE, receipt.counts.loaded + receipt.counts.duplicate if receipt.objects else None)
+    return Stored(name, ACTIVE, counts.loaded + counts.duplicate if counts else None)
 
 
 def request_status(client: DataMartClient, uid: str, request_id: str) -> dict[str, Any]:
