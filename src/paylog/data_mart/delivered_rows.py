@@ -1,25 +1,31 @@
 """The payload rows that a committed batch loaded, in the order of their places, for delivery.
 
 PostgreSQL writes the cells as JSON: what a request is made of is then joined, not encoded cell by cell.
+A large batch is read in slices, so that its first rows are posted while later ones are read and sorted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, cycle
 from typing import NamedTuple, TypeAlias
 
 import psycopg
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import Present, payload_table_name, read_columns
-from paylog.data_mart.session import quoted
+from paylog.data_mart.session import quoted, run
 from paylog.errors import SchemaMismatch
 
 Place: TypeAlias = tuple[int, int, int]
 """(object id, position of the record in it, row of the record from 1; 0: the id names no row)."""
 
 _ROWS_A_FETCH = 2000
+_ROWS_A_SLICE = 10_000
 _MOST_ARGUMENTS = 100
 _UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
@@ -27,15 +33,12 @@ _UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 class PayloadRow(NamedTuple):
     """One row.
 
-    :param base: its scoring id without the row's number.
     :param scoring_timestamp: ISO 8601 in UTC, with ``Z``.
     :param request, response: JSON arrays of the cells that were asked for.
     """
 
     object_id: int
     position: int
-    number: int
-    base: str
     scoring_id: str
     scoring_timestamp: str
     asset_revision: str | None
@@ -44,79 +47,161 @@ class PayloadRow(NamedTuple):
     response: str
 
     @property
-    def event(self) -> tuple[int, int]:
-        """Object and position: what the rows of one scoring request share."""
-        return self[:2]
+    def base(self) -> str:
+        """Its scoring id without the row's number."""
+        return parted(self.scoring_id)[0]
 
     @property
     def place(self) -> Place:
-        return self[:3]
+        return self.object_id, self.position, parted(self.scoring_id)[1]
 
 
-def query(
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Some objects, or one object from one position to another, and the time of their rows."""
+
+    objects: Sequence[int]
+    first: datetime
+    last: datetime
+    positions: tuple[int, int] | None = None
+
+    @property
+    def condition(self) -> str:
+        condition = f"scoring_timestamp BETWEEN '{self.first.isoformat()}' AND '{self.last.isoformat()}'"
+        condition += f" AND _object_id = ANY ('{{{','.join(map(str, self.objects))}}}')"
+        if self.positions:
+            condition += " AND _position BETWEEN {} AND {}".format(*self.positions)
+        return condition
+
+
+def queries(
     connection: Connection,
     schema: str,
     subscription_id: str,
     receipt_id: int,
     sides: tuple[Sequence[str], Sequence[str]],
     between: tuple[Place, Place] | None = None,
-) -> str | None:
-    """Chooses a receipt's live rows in the order of object, position and row; None where there are none.
+) -> list[str]:
+    """Choose a receipt's live rows in the order of object, position and row, one slice after the other.
 
     :param sides: columns of request and response.
     :param between: only those from one place to another, both included; ends may have rows beyond.
     :raises SchemaMismatch: the table lacks a column.
     """
-    span = connection.execute(
-        select(
-            func.array_agg(objects.c.object_id),
-            func.min(objects.c.min_scoring_timestamp),
-            func.max(objects.c.max_scoring_timestamp),
-        ).where(
-            objects.c.receipt_id == receipt_id,
-            objects.c.subscription_id == subscription_id,
-            objects.c.state.not_in(GONE),
-            objects.c.loaded > 0,
-        )
-    ).one()
-    ids, first, last = span
-    if not ids:
-        return None
+    chosen = select(
+        objects.c.object_id,
+        objects.c.loaded,
+        objects.c.min_scoring_timestamp,
+        objects.c.max_scoring_timestamp,
+    ).where(
+        objects.c.receipt_id == receipt_id,
+        objects.c.subscription_id == subscription_id,
+        objects.c.state.not_in(GONE),
+        objects.c.loaded > 0,
+    )
+    if between is not None:
+        chosen = chosen.where(objects.c.object_id.between(between[0][0], between[1][0]))
+    entries = [_Entry(*row) for row in connection.execute(chosen.order_by(objects.c.object_id))]
+    if not entries:
+        return []
     name = payload_table_name(subscription_id)
-    present = read_columns(connection, schema, name)
+    table, present = quoted(schema, name), read_columns(connection, schema, name)
     if missing := [column for side in sides for column in side if column not in present]:
         raise SchemaMismatch(
             f"Payload table {schema}.{name} has no columns {missing}. A run brings it to the model schema."
         )
     request, response = (_json_array(side, present) for side in sides)
-    where = f"scoring_timestamp BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
-    where += f" AND _object_id = ANY ('{{{','.join(map(str, ids))}}}')"
+    columns = (
+        f"SELECT _object_id, _position, scoring_id, {_UTC.format('scoring_timestamp')}, asset_revision, "
+        f"_response_time, {request}, {response} FROM {table} WHERE "
+    )
+    order = " ORDER BY _object_id, _position, length(scoring_id), scoring_id"
     if between is not None:
-        where += "".join(
+        ends = "".join(
             f" AND (_object_id, _position) {sign} ({end[0]}, {end[1]})"
             for sign, end in zip((">=", "<="), between, strict=True)
         )
-    return (
-        f"SELECT _object_id, _position, scoring_id, {_UTC.format('scoring_timestamp')}, asset_revision, "
-        f"_response_time, {request}, {response} FROM {quoted(schema, name)} WHERE {where} "
-        "ORDER BY _object_id, _position, length(scoring_id), scoring_id"
+        order = ends + order
+    return [columns + one.condition + order for one in _slices(connection, table, entries)]
+
+
+class _Entry(NamedTuple):
+    """An object in the ledger."""
+
+    object_id: int
+    loaded: int
+    first: datetime
+    last: datetime
+
+
+def _slices(connection: Connection, table: str, entries: Iterable[_Entry]) -> Iterator[_Slice]:
+    """Small objects together, a large one in parts."""
+    group: list[_Entry] = []
+    for entry in entries:
+        if group and sum(one.loaded for one in group) + entry.loaded > _ROWS_A_SLICE:
+            yield _together(group)
+            group = []
+        if entry.loaded >= 2 * _ROWS_A_SLICE:
+            yield from _parts(connection, table, entry)
+        else:
+            group.append(entry)
+    if group:
+        yield _together(group)
+
+
+def _together(group: Sequence[_Entry]) -> _Slice:
+    ids = [one.object_id for one in group]
+    return _Slice(ids, min(one.first for one in group), max(one.last for one in group))
+
+
+def _parts(connection: Connection, table: str, entry: _Entry) -> Iterator[_Slice]:
+    """Each with the time of its own rows: those of an object mostly lie in the order of time."""
+    query = (
+        "SELECT min(_position), max(_position), count(*), min(scoring_timestamp), max(scoring_timestamp) "
+        f"FROM {table} WHERE {_together([entry]).condition} "
+        f"GROUP BY _position / {max(1, _ROWS_A_SLICE // 10)} ORDER BY 1"
     )
+    part: list[tuple[int, int, int, datetime, datetime]] = []
+    for steps in chain(run(connection, query), [None]):
+        if steps is not None:
+            part.append(steps)
+        if part and (steps is None or sum(rows for _, _, rows, _, _ in part) >= _ROWS_A_SLICE):
+            first, last = min(one[3] for one in part), max(one[4] for one in part)
+            yield _Slice([entry.object_id], first, last, (part[0][0], part[-1][1]))
+            part = []
 
 
 def read(
-    link: psycopg.Connection, chosen: str, between: tuple[Place, Place] | None = None
+    links: Sequence[psycopg.Connection], slices: Iterable[str], between: tuple[Place, Place] | None = None
 ) -> Iterator[PayloadRow]:
-    """Rows of a ``query``, streamed. The server holds them, so that no transaction stays open meanwhile.
+    """Rows of ``queries``, streamed. The server holds them, so that no transaction stays open meanwhile.
 
-    :param link: in autocommit.
+    :param links: two in autocommit; on one, a slice is made ready while rows of the last one are taken.
     """
-    with link.cursor("paylog_delivered", withhold=True) as cursor:
-        cursor.itersize = _ROWS_A_FETCH
-        cursor.execute(chosen.encode())
-        for object_id, position, scoring_id, *cells in cursor:
-            base, row = parted(scoring_id)
-            if between is None or between[0] <= (object_id, position, row) <= between[1]:
-                yield PayloadRow(object_id, position, row, base, scoring_id, *cells)
+    ahead: Future[psycopg.ServerCursor] | None = None
+    with ThreadPoolExecutor(1, "delivered-rows") as pool:
+        for link, chosen in zip(cycle(links), slices, strict=False):
+            following = pool.submit(_opened, link, chosen)
+            if ahead is not None:
+                yield from _rows(ahead.result(), between)
+            ahead = following
+        if ahead is not None:
+            yield from _rows(ahead.result(), between)
+
+
+def _opened(link: psycopg.Connection, chosen: str) -> psycopg.ServerCursor:
+    cursor = link.cursor("paylog_delivered", withhold=True)
+    cursor.itersize = _ROWS_A_FETCH
+    return cursor.execute(chosen.encode())
+
+
+def _rows(cursor: psycopg.ServerCursor, between: tuple[Place, Place] | None) -> Iterator[PayloadRow]:
+    with cursor:
+        rows = map(PayloadRow._make, cursor)
+        if between is None:
+            yield from rows
+        else:
+            yield from (row for row in rows if between[0] <= row.place <= between[1])
 
 
 def parted(scoring_id: str) -> tuple[str, int]:

@@ -32,12 +32,9 @@ class DeliveryLog:
         """
         what, schema = f"read the rows of receipt {receipt_id}", self._sessions.schema
         with self._sessions.transaction(what) as connection:
-            chosen = delivered_rows.query(connection, schema, subscription_id, receipt_id, sides, between)
-        if chosen is None:
-            yield iter(())
-            return
-        with self._sessions.session(what) as link:
-            yield delivered_rows.read(link, chosen, between)
+            slices = delivered_rows.queries(connection, schema, subscription_id, receipt_id, sides, between)
+        with self._sessions.session(what) as one, self._sessions.session(what) as other:
+            yield delivered_rows.read((one, other), slices, between)
 
     @contextmanager
     def exclusive(self, subscription_id: str, receipt_id: int) -> Iterator[None]:

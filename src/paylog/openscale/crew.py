@@ -40,18 +40,23 @@ class Crew:
     def do(self, settle: Callable[[T], Settlement], requests: Iterable[T]) -> None:
         """Settle all requests. An error of one is raised when those under way are settled and noted."""
         running: _Running = set()
+        ended: _Running = set()  # and not noted yet
         with ThreadPoolExecutor(self._parallel, "delivery") as pool:
             try:
                 for request in requests:
                     running.add(pool.submit(settle, request))
-                    if len(running) >= self._most:
-                        done, running = wait(running, return_when=FIRST_COMPLETED)
-                        self._note(done)
-                done, running = wait(running)
-                self._note(done)
+                    if len(running) < self._most:
+                        continue
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    ended |= done
+                    if len(ended) >= self._parallel or any(one.exception() for one in done):
+                        noted, ended = ended, set()
+                        self._note(noted)
+                noted, running, ended = wait(running).done | ended, set(), set()
+                self._note(noted)
             except BaseException:
                 begun = {one for one in running if not one.cancel()}
-                self._note({one for one in wait(begun).done if one.exception() is None})
+                self._note({one for one in wait(begun).done | ended if one.exception() is None})
                 raise
 
     def _note(self, done: _Running) -> None:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from paylog.data_mart import DataMart
@@ -24,6 +23,8 @@ from paylog.subscription import Subscription
 from paylog.subscription.delivery import ServiceApi
 
 log = logging.getLogger(__name__)
+
+_ROWS_NOTED = 4000
 
 
 class Deliverer:
@@ -63,13 +64,15 @@ class Deliverer:
         unsettled = [e for e in known if e.state in (DeliveryState.POSTING, DeliveryState.ACCEPTED)]
         crew.do(lambda entry: self._resume(receipt_id, entry), unsettled)
         with deliveries.rows(name, receipt_id, self._writer.sides) as rows:
-            fresh = self._noted(receipt_id, self._writer.chunks(_uncovered(rows, known)))
+            left = _uncovered(rows, known) if known else rows
+            fresh = self._noted(receipt_id, self._writer.chunks(left))
             crew.do(lambda noted: self._post(*noted, self._patience()), fresh)
         return crew.total
 
     def _noted(self, receipt_id: int, chunks: Iterator[Chunk]) -> Iterator[tuple[int, Chunk]]:
         """Chunks with the ids of their entries, which are made for as many as are posted at a time."""
-        while some := list(islice(chunks, self._settings.max_parallel if self._v2 else 1)):
+        most = self._settings.max_parallel if self._v2 else 1
+        while some := _few(chunks, most):
             if not self._v2:
                 self._stored = self._service_count()
             numbers = self._mart.delivery.begin(
@@ -227,6 +230,16 @@ def _failed(delivery: int, chunk: Chunk, errors: list[dict[str, Any]]) -> Settle
 
 def _codes(errors: Iterable[dict[str, Any]]) -> str:
     return ", ".join(sorted({str(error.get("code")) for error in errors}))
+
+
+def _few(chunks: Iterator[Chunk], most: int) -> list[Chunk]:
+    """The next chunks; of large ones not as many, so that none waits long for others to be read."""
+    some: list[Chunk] = []
+    while (
+        len(some) < most and sum(chunk.rows for chunk in some) < _ROWS_NOTED and (chunk := next(chunks, None))
+    ):
+        some.append(chunk)
+    return some
 
 
 def _uncovered(rows: Iterable[PayloadRow], known: list[DeliveryEntry]) -> Iterator[PayloadRow]:

@@ -104,7 +104,7 @@ class RecordWriter:
     def _records(self, rows: Iterable[PayloadRow]) -> Iterator[_Record]:
         event: list[PayloadRow] = []
         for row in rows:
-            if event and (row.base != event[0].base or row.event != event[0].event):
+            if event and not _same_event(event[0], row):
                 yield from self._of(event)
                 event = []
             event.append(row)
@@ -113,6 +113,9 @@ class RecordWriter:
 
     def _of(self, event: list[PayloadRow]) -> Iterator[_Record]:
         """Records of the rows that share object, position and base of their scoring ids."""
+        if len(event) == 1 and (name := event[0].scoring_id).endswith("-1") and len(name) <= _MOST_ID:
+            yield self._record(name[:-2], event), event, [name]
+            return
         base = event[0].base
         names = [row.scoring_id for row in event]
         if names == [f"{base}-{n}" for n in range(1, len(event) + 1)] and len(base) <= _MOST_ID:
@@ -137,6 +140,11 @@ class RecordWriter:
             f"{self._begin}{requests}{self._between}{responses}"
             f']}},"scoring_timestamp":"{first.scoring_timestamp}","scoring_id":{_json(scoring_id)}{more}}}'
         ).encode()
+
+
+def _same_event(one: PayloadRow, other: PayloadRow) -> bool:
+    """Whether two rows share object, position and base of their scoring ids."""
+    return one.position == other.position and one.object_id == other.object_id and one.base == other.base
 
 
 def _chunk(parts: Sequence[_Record]) -> Chunk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -26,6 +26,7 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 _SECONDS = 60.0
 _IDS_A_QUERY = 50
+_PART = 128 * 1024
 
 
 class Refused(Exception):  # noqa: N818 - an answer
@@ -72,6 +73,16 @@ class RequestState:
     errors: tuple[dict[str, Any], ...] = ()
 
 
+class _Parts:
+    """A body for httpx, which copies what is left of a part each time that the socket takes some of it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self._body[at : at + _PART] for at in range(0, len(self._body), _PART))
+
+
 class Service:
     """One data set (v2) or subscription (v1) of a service. Threads may share it."""
 
@@ -111,7 +122,10 @@ class Service:
         :raises Busy: not taken, try again later. :raises Refused: never will be.
         :raises Unknown: look whether it was taken before it is sent again.
         """
-        headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if self._far else {})
+        body = igzip.compress(records, 0) if self._far else records
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        if self._far:
+            headers["Content-Encoding"] = "gzip"
         if self._v2:
             url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/records"
             query = {"split_to_multi_req": "false"}
@@ -121,8 +135,7 @@ class Service:
             url, query = f"{self._mart}/scoring_payloads", {}
             headers["Prefer"] = "return=minimal"
         try:
-            body = igzip.compress(records, 0) if self._far else records
-            answer = self._http.post(url, params=query, content=body, headers=headers)
+            answer = self._http.post(url, params=query, content=_Parts(body), headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Busy(f"no connection: {type(error).__name__}") from None
         except httpx.TransportError as error:
