@@ -16,6 +16,7 @@ from hashlib import sha256
 from paylog.data_mart import DataMart
 from paylog.decode import Decoder
 from paylog.engines.custom_machine_learning import CustomMachineLearning
+from paylog.posted_form import fitting
 from paylog.records import Block, CaptureObject, Counts, Receipt
 from paylog.subscription import Subscription
 
@@ -40,18 +41,20 @@ class Decoders:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[str, tuple[Subscription, list[Decoder]]] = {}
+        self._idle: dict[tuple[str, bool], tuple[Subscription, list[Decoder]]] = {}
 
     @contextmanager
-    def lent(self, subscription: Subscription) -> Iterator[Decoder]:
-        """A decoder of posts; it is not kept when what was done with it failed."""
+    def lent(self, subscription: Subscription, records: bytes) -> Iterator[Decoder]:
+        """A decoder of posts like these; it is not kept when what was done with it failed."""
+        read_as = fitting(subscription, records)
+        key = subscription.id, read_as is subscription
         with self._lock:
-            known, idle = self._idle.get(subscription.id, (None, []))
+            known, idle = self._idle.get(key, (None, []))
             if known is not subscription:
                 idle = []
-                self._idle[subscription.id] = subscription, idle
+                self._idle[key] = subscription, idle
             kept = idle.pop() if idle else None
-        decoder = kept or Decoder(subscription, CustomMachineLearning(subscription))
+        decoder = kept or Decoder(read_as, CustomMachineLearning(read_as))
         yield decoder
         idle.append(decoder)
 
@@ -71,7 +74,7 @@ def decoded(subscription: Subscription, records: bytes, decoders: Decoders) -> P
     :param records: NDJSON or a JSON array of OpenScale payload records.
     """
     item = _item(subscription, records)
-    with decoders.lent(subscription) as decoder:
+    with decoders.lent(subscription, records) as decoder:
         return Post(subscription, item, list(decoder.blocks(item, iter([records]))))
 
 
@@ -82,7 +85,8 @@ def store(data_mart: DataMart, subscription: Subscription, records: bytes) -> Re
     :raises ErrorBudgetExceeded: too many rejects; nothing was kept.
     """
     item = _item(subscription, records)
-    blocks = Decoder(subscription, CustomMachineLearning(subscription)).blocks(item, iter([records]))
+    read_as = fitting(subscription, records)
+    blocks = Decoder(read_as, CustomMachineLearning(read_as)).blocks(item, iter([records]))
     receipt, _ = store_together(data_mart, [Post(subscription, item, blocks)])
     return receipt
 
