@@ -243,6 +243,34 @@ def test_a_request_that_was_noted_and_never_sent_is_posted(site: Site) -> None:
     assert site.stored() == expected()
 
 
+@pytest.mark.parametrize("api", ["v2"], indirect=True)
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_request_that_the_service_forgot_is_settled_by_its_records(site: Site, lost: bool) -> None:
+    """It said 202 and where to ask; later it knows nothing of it. Its records are there, or are not."""
+
+    class Forgetful(FaultyLink):
+        forgotten, taken = 0, False
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if "/requests/" in request.url.path:
+                self.forgotten += 1
+                return httpx.Response(404, request=request)
+            if request.method != "POST" or "/records" not in request.url.path or self.taken:
+                return super().handle_request(request)
+            self.taken = True
+            if not lost:
+                super().handle_request(request).read()
+            headers = {"Location": "/x/requests/r"}
+            return httpx.Response(202, json={"state": "preparing"}, headers=headers, request=request)
+
+    link = Forgetful()
+    assert site.deliver(link, max_parallel=1) == Delivered(ROWS)
+    assert link.forgotten == 1
+    assert site.stored() == expected()
+    posts = [one for ids in link.handled for one in ids]
+    assert len(posts) == len(set(posts)) == RECORDS
+
+
 def test_the_service_away_for_long_is_tried_again_later(site: Site) -> None:
     with pytest.raises(RetriableError, match="next attempt"):
         site.deliver(FaultyLink([Fault.NO_CONNECTION] * 500), patience="1s")

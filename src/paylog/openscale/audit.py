@@ -9,7 +9,7 @@ from datetime import timedelta
 from paylog.connections import resolve
 from paylog.data_mart import DataMart
 from paylog.data_mart.deliveries import DeliveryCounts
-from paylog.errors import AccessDenied, RetriableError, UnbalancedReceipt
+from paylog.errors import AccessDenied, ConfigurationError, RetriableError, UnbalancedReceipt
 from paylog.openscale.service import Busy, Service
 from paylog.subscription import Subscription
 from paylog.subscription.delivery import ServiceApi
@@ -52,6 +52,6 @@ def _counted_there(data_mart: DataMart, subscription: Subscription, run_id: str)
     try:
         with Service(resolve(settings.connection), settings) as service:
             return service.count((span[0], span[1] + _LAST))
-    except (Busy, AccessDenied, RetriableError) as error:
+    except (Busy, AccessDenied, ConfigurationError, RetriableError) as error:
         log.warning("the service does not say how many records it has: %s", error)
         return None

@@ -18,7 +18,7 @@ from paylog.data_mart.deliveries import DeliveryEntry, DeliveryState, Settlement
 from paylog.openscale.crew import Crew, Delivered, Told
 from paylog.openscale.pace import Pace, Patience
 from paylog.openscale.records import Chunk, RecordWriter, on_its_own
-from paylog.openscale.service import Busy, Refused, Service, Unknown
+from paylog.openscale.service import Busy, Forgotten, Refused, Service, Unknown
 from paylog.subscription import Subscription
 from paylog.subscription.delivery import ServiceApi
 
@@ -136,6 +136,9 @@ class Deliverer:
             except Busy as busy:
                 patience.wait(f"the service does not say how far a request is: {busy}", busy.after)
                 continue
+            except Forgotten:
+                log.warning("the service does not know a request that it took: asking for its records")
+                return self._look(delivery, chunk, patience)
             if found.state == "active" and not found.errors:
                 return _confirmed(delivery, chunk)
             if found.state in ("active", "error"):

@@ -27,6 +27,7 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 _SECONDS = 60.0
 _IDS_A_QUERY = 50
 _PART = 128 * 1024
+_TRY_AGAIN = (408, 425, 429)
 
 
 class Refused(Exception):  # noqa: N818 - an answer
@@ -51,6 +52,10 @@ class Busy(Exception):  # noqa: N818 - an answer
 
 class Unknown(Exception):  # noqa: N818 - an answer
     """Nobody knows whether the service took the chunk: the link broke after it was sent, or a 5xx came."""
+
+
+class Forgotten(Exception):  # noqa: N818 - an answer
+    """The service does not know the request: it keeps them for some time only, or never took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +148,12 @@ class Service:
         return _accepted(answer)
 
     def state(self, request_id: str) -> RequestState:
-        """State of a request. :raises Busy: not known now."""
+        """State of a request. :raises Busy: not known now. :raises Forgotten: the service has no such one."""
         url = f"{self._root}/v2/data_sets/{self._delivery.data_set}/requests/{request_id}"
-        body = self._get(url, {})
+        answer = self._answer(url, {})
+        if answer.status_code == 404:
+            raise Forgotten
+        body = _document(answer)
         errors = (body.get("failure") or {}).get("errors") or ()
         return RequestState(str(body.get("state", "preparing")).lower(), tuple(errors))
 
@@ -181,25 +189,23 @@ class Service:
         return int(self._get(url, query)["total_count"])
 
     def _get(self, url: str, query: dict[str, str]) -> dict[str, Any]:
-        try:
-            answer = self._http.get(url, params=query)
-        except httpx.TransportError as error:
-            raise Busy(type(error).__name__) from None
+        answer = self._answer(url, query)
         if answer.status_code == 404:
             raise ConfigurationError(f"the service does not know {httpx.URL(url).path}")
-        if answer.status_code >= 400:
-            raise Busy(f"HTTP {answer.status_code}", _retry_after(answer))
+        return _document(answer)
+
+    def _answer(self, url: str, query: dict[str, str]) -> httpx.Response:
         try:
-            body = answer.json()
-        except ValueError:
-            raise Busy("an answer that is not JSON") from None
-        return body if isinstance(body, dict) else {}
+            return self._http.get(url, params=query)
+        except httpx.TransportError as error:
+            raise Busy(type(error).__name__) from None
 
 
 def data_marts(connection: Connection) -> list[str]:
     """Ids of the data marts that a connection gives access to: a test of address and credentials.
 
     :raises RetriableError: the service does not answer.
+    :raises ConfigurationError: no service is at this address, or none of this instance.
     """
     base = _base_url(connection)
     instance = str(connection.extra.get("instance_id") or connection.schema or "")
@@ -211,7 +217,11 @@ def data_marts(connection: Connection) -> list[str]:
             if answer.status_code == 404 and instance:  # an old instance
                 answer = http.get(f"{base}/v1/data_marts/{instance}")
         if answer.status_code >= 400:
-            raise RetriableError(f"connection {connection.conn_id!r}: HTTP {answer.status_code}")
+            passing = answer.status_code >= 500 or answer.status_code in _TRY_AGAIN
+            error = RetriableError if passing else ConfigurationError
+            raise error(
+                f"connection {connection.conn_id!r}: HTTP {answer.status_code}, check host and instance_id"
+            )
         body = answer.json()
         found = body.get("data_marts", [body])
         return [str(one["metadata"].get("id") or one["metadata"].get("guid")) for one in found]
@@ -239,6 +249,21 @@ def _accepted(answer: httpx.Response) -> Taken:
     raise Refused(status, errors)
 
 
+def _document(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON of an answer to a question. What is wrong with the question itself stays so."""
+    status = answer.status_code
+    if status >= 500 or status in _TRY_AGAIN:
+        raise Busy(f"HTTP {status}", _retry_after(answer))
+    if status >= 400:
+        path = answer.request.url.path
+        raise ConfigurationError(f"the service refuses to be asked for {path} (HTTP {status})")
+    try:
+        body = answer.json()
+    except ValueError:
+        raise Busy("an answer that is not JSON") from None
+    return body if isinstance(body, dict) else {}
+
+
 def _stored(answer: httpx.Response) -> int | None:
     try:
         body = answer.json()
@@ -249,7 +274,7 @@ def _stored(answer: httpx.Response) -> int | None:
 
 def _retry_after(answer: httpx.Response) -> float | None:
     text = answer.headers.get("retry-after", "")
-    return float(text) if text.replace(".", "", 1).isdigit() else None
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() else None
 
 
 def _base_url(connection: Connection) -> str:
