@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,18 @@ def test_a_fault_at_any_request_loses_and_doubles_nothing(site: Site, fault: Fau
     assert len(posts) == len(set(posts)), "a record that the service had was posted again"
     if fault is Fault.EXPIRED_TOKEN:
         assert link.tokens >= 4
+
+
+@pytest.mark.parametrize("api", ["v2"], indirect=True)
+def test_ids_with_separators_of_filters_are_found_again(site: Site) -> None:
+    odd = records(20).replace(b'"call-', b'"call,;')
+    receipt = posted.store(site.mart, site.subscription(), odd)
+    link = FaultyLink([Fault.DROPPED_AFTER] * 2)
+    site = replace(site, receipt_id=receipt.receipt_id)
+    assert site.deliver(link) == Delivered(confirmed=40)
+    assert site.stored() == sorted(f"call,;{i}-{n}" for i in range(20) for n in (1, 2))
+    posts = [one for ids in link.handled for one in ids]
+    assert len(posts) == len(set(posts)) == 20, "a record that the service had was posted again"
 
 
 def test_what_a_crash_left_open_is_asked_for_before_it_is_posted(site: Site) -> None:

@@ -291,6 +291,24 @@ def test_feedback_is_paged_and_counted_by_the_database(http: TestClient, data_se
     assert http.get(path, params={"offset": "4"}).json()["records"][0]["entity"]["values"]["Age"] == 24
 
 
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("scoring_id:eq:a;b,c-1", ["a;b,c-1"]),
+        ("scoring_id:eq:a;b,c-1;Age:lt:31;", ["a;b,c-1"]),
+        ("Age:gt:30;scoring_id:eq:a;b,c-1", []),
+        ("asset_revision:null;scoring_id:like:a%;Age:eq:31", ["a;b,c-2"]),
+    ],
+)
+def test_a_value_in_a_filter_may_hold_a_semicolon(
+    http: TestClient, data_set: str, written: str, found: list[str]
+) -> None:
+    path = f"/v2/data_sets/{data_set}/records"
+    http.post(path, json=[{**record(1), "scoring_id": "a;b,c"}, record(2)])
+    stored = http.get(path, params={"filter": written}).json()["records"]
+    assert [one["entity"]["values"]["scoring_id"] for one in stored] == found
+
+
 def test_filters_choose_and_wrong_ones_are_refused(http: TestClient, data_set: str) -> None:
     http.post(f"/v2/data_sets/{data_set}/records", json=[record(i, 20 + i) for i in range(20)])
     path = f"/v2/data_sets/{data_set}/records"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -60,3 +61,22 @@ def _json(body: Any) -> httpx.Response:
 def test_the_state_of_a_request() -> None:
     with service(_json({"state": "Active"})) as asked:
         assert asked.state("r-1").state == "active"
+
+
+def test_ids_that_a_filter_cannot_hold_are_looked_for_by_their_time() -> None:
+    """The service keeps times in whole milliseconds and answers two records a page."""
+    stored = ["a;1-1", "b,2-1", "other-1"]
+    asked: list[httpx.QueryParams] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        asked.append(query)
+        ids = ["plain-1"] if "filter" in query else stored[(at := int(query["offset"])) : at + 2]
+        return _json({"records": [{"entity": {"values": {"scoring_id": one}}} for one in ids]})
+
+    moment = datetime(2024, 1, 19, 19, 27, 0, 250999, tzinfo=UTC)
+    with service(answer) as there:
+        found = there.present(["a;1-1", "plain-1", "b,2-1", "c;3-1"], (moment, moment))
+    assert found & {"a;1-1", "plain-1", "b,2-1", "c;3-1"} == {"a;1-1", "plain-1", "b,2-1"}
+    assert [query["filter"] for query in asked if "filter" in query] == ["scoring_id:in:plain-1"]
+    assert all(query["start"] <= "2024-01-19T19:27:00.250000Z" for query in asked if "start" in query)

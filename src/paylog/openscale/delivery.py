@@ -192,11 +192,11 @@ class Deliverer:
 
     def _missing(self, chunk: Chunk, patience: Patience) -> list[PayloadRow]:
         """Rows that the service does not have, neither in their record nor on their own."""
-        there = self._present(chunk.expected_ids, patience)
+        there = self._present(chunk.expected_ids, chunk, patience)
         rows = zip(chunk.members, chunk.expected_ids, strict=True)
         missing = {on_its_own(row): row for row, expected in rows if expected not in there}
         if missing and len(missing) < chunk.rows + chunk.already:  # parts may have been posted on their own
-            there = self._present(list(missing), patience)
+            there = self._present(list(missing), chunk, patience)
         return [row for expected, row in missing.items() if expected not in there]
 
     def _part(self, chunk: Chunk, missing: list[PayloadRow]) -> Chunk:
@@ -204,10 +204,10 @@ class Deliverer:
         assert part is not None
         return replace(part, already=chunk.already + chunk.rows - part.rows)
 
-    def _present(self, ids: Sequence[str], patience: Patience) -> set[str]:
+    def _present(self, ids: Sequence[str], chunk: Chunk, patience: Patience) -> set[str]:
         while True:
             try:
-                return self._service.present(ids) & set(ids)
+                return self._service.present(ids, chunk.span) & set(ids)
             except Busy as busy:
                 patience.wait(f"the service cannot be asked for records: {busy}", busy.after)
 

@@ -51,6 +51,12 @@ class Chunk:
         return self.members[-1].place
 
     @property
+    def span(self) -> tuple[datetime, datetime]:
+        """First and last time that its rows were scored at."""
+        times = [row.scoring_timestamp for row in self.members]
+        return datetime.fromisoformat(min(times)), datetime.fromisoformat(max(times))
+
+    @property
     def scoring_ids(self) -> tuple[str, ...]:
         """Of its rows, as they are called in the data mart."""
         return tuple(row.scoring_id for row in self.members)

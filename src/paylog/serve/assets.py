@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from paylog.serve.handler import Call
 
 MONITORS = {name: monitor for monitor, name in monitors.CONFIGURATIONS.items()}
 """Monitors that the rules judge, by the name of their configuration."""
+# What follows must be a filter: a value may hold a semicolon.
+_NEXT_FILTER = re.compile(r";(?=[^:;]+:(?:eq|[gl]te?|like|in|null|nonnull)(?:[:;]|$)|;|$)")
 _SECRETS = ("connection", "credentials", "secret_id")
 
 
@@ -140,7 +143,7 @@ def choice(call: Call, limit: int, offset: int) -> Choice:
     """The records that a query asks for."""
     query = call.query
     written = query.get("filter") or ""
-    filters = tuple(part for part in written.split(";") if part)
+    filters = tuple(part for part in _NEXT_FILTER.split(written) if part)
     return Choice(limit, offset, query.get("start"), query.get("end"), filters)
 
 
