@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,3 +81,17 @@ def test_ids_that_a_filter_cannot_hold_are_looked_for_by_their_time() -> None:
     assert found & {"a;1-1", "plain-1", "b,2-1", "c;3-1"} == {"a;1-1", "plain-1", "b,2-1"}
     assert [query["filter"] for query in asked if "filter" in query] == ["scoring_id:in:plain-1"]
     assert all(query["start"] <= "2024-01-19T19:27:00.250000Z" for query in asked if "start" in query)
+
+
+@pytest.mark.parametrize(("host", "compressed"), [("localhost.", False), ("elsewhere", True)])
+def test_what_stays_on_this_machine_is_not_compressed(host: str, compressed: bool) -> None:
+    posted: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        posted.append(request)
+        return httpx.Response(202, json={"state": "active"})
+
+    connection = replace(HERE, host=f"https://{host}")
+    with Service(connection, Delivery(data_set="d"), httpx.MockTransport(answer)) as there:
+        there.post(b"[]")
+    assert ("content-encoding" in posted[0].headers) is compressed

@@ -54,7 +54,8 @@ def _run(
     except ImportError:
         raise MissingExtra("paylog serve needs: pip install 'paylog[serve]'") from None
     from paylog.client.data_mart import DataMartClient
-    from paylog.connections import is_loopback, resolve
+    from paylog.connections import resolve
+    from paylog.transport import is_loopback
 
     if not is_loopback(host) and not (certificate and key):
         raise ConfigurationError(

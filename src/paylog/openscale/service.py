@@ -13,12 +13,12 @@ from typing import Any, Self
 import httpx
 from isal import igzip
 
-from paylog.connections import Connection, is_loopback
+from paylog.connections import Connection
 from paylog.errors import ConfigurationError, RetriableError
 from paylog.openscale.authentication import sign_in
 from paylog.openscale.records import iso
 from paylog.subscription.delivery import Delivery, ServiceApi
-from paylog.transport import checked_url
+from paylog.transport import checked_url, is_loopback
 
 # It logs each address, with scoring ids in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
