@@ -13,6 +13,10 @@ from typing import Any
 
 import httpx
 
+from paylog.connections import Connection
+from paylog.errors import ConfigurationError
+from paylog.transport import checked_url
+
 log = logging.getLogger(__name__)
 # It logs each address, and an engine's may hold credentials.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -40,20 +44,27 @@ class Discovered:
 
 
 def deployments(service_type: str, credentials: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What an engine lists; nothing where it is no custom engine, or does not answer in time."""
+    """What an engine lists; nothing where it is no custom engine, or does not answer in time.
+
+    :param credentials: it is not asked over http://, unless it is here or they hold ``allow_http``.
+    """
     if service_type != "custom_machine_learning" or not credentials.get("url"):
         return []
     user, password = credentials.get("username"), credentials.get("password")
     auth = (str(user), str(password or "")) if user else None
     address = str(credentials["url"]).rstrip("/")
     if "://" not in address:
-        address = f"http://{address}"
+        address = f"https://{address}"
     try:
+        address = checked_url(Connection("custom engine", service_type, extra=dict(credentials)), address)
         found = httpx.get(f"{address}/v1/deployments", auth=auth, timeout=_SECONDS)
         found.raise_for_status()
         resources = found.json()["resources"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         log.warning("the engine did not list its deployments: %s", type(error).__name__)
+        return []
+    except ConfigurationError as error:
+        log.warning("the engine was not asked for its deployments: %s", error)
         return []
     entries = [r for r in resources if isinstance(r, dict) and {"metadata", "entity"} <= r.keys()]
     return [_complete(entry) for entry in entries]
