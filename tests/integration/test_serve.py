@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -265,16 +267,32 @@ def test_a_deleted_subscription_has_no_data_set(http: TestClient, data_set: str)
     assert http.post(f"{path}/records", json=[record(9)]).status_code == 404
 
 
-def test_a_sign_in_that_cannot_be_read_is_answered(
-    client: DataMartClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bodies, "MAX_BODY", 1000)
-    path = "/v1/preauth/validateAuth"
+def test_a_sign_in_that_cannot_be_read_is_answered(client: DataMartClient) -> None:
+    """Who has no token may not make the server hold much."""
+    path, large = "/v1/preauth/validateAuth", b" " * 20_000
     with TestClient(application(client, KEY), raise_server_exceptions=False) as http:
-        assert http.post(path, content=b" " * 1001).status_code == 413
+        assert http.post(path, content=large).status_code == 413
+        small = gzip.compress(large)
+        assert http.post(path, content=small, headers={"Content-Encoding": "gzip"}).status_code == 413
         broken = http.post(path, content=b"canary", headers={"Content-Encoding": "gzip"})
     assert broken.status_code == 400
     assert broken.json()["errors"][0]["code"] == "AISCS0400E"
+
+
+def test_a_gzip_body_does_not_hold_up_other_calls(
+    http: TestClient, data_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    real = zlib.decompressobj
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        threads.append(asyncio._get_running_loop() is None)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr("paylog.serve.bodies.zlib.decompressobj", noted)
+    body = gzip.compress(json.dumps([record(0)]).encode())
+    http.post(f"/v2/data_sets/{data_set}/records", content=body, headers={"Content-Encoding": "gzip"})
+    assert threads == [True]
 
 
 def test_feedback_is_paged_and_counted_by_the_database(http: TestClient, data_set: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from paylog.errors import InvalidInput
@@ -23,26 +24,32 @@ class BodyTooLarge(InvalidInput):
     """A body over the limit, as sent or decompressed."""
 
 
-async def read(request: Request) -> bytes:
+async def read(request: Request, most: int | None = None) -> bytes:
     """The body, decompressed.
 
-    :raises BodyTooLarge: over 64 MiB.
+    :param most: bytes, as sent and decompressed; 64 MiB if it is left out.
+    :raises BodyTooLarge: there are more.
     :raises InvalidInput: it is not the gzip that it says it is.
     """
+    most = MAX_BODY if most is None else most
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge(f"the body is larger than {MAX_BODY >> 20} MiB: send it in parts")
+        if len(body) > most:
+            raise BodyTooLarge(f"the body is larger than {most >> 10:,} KiB: send it in parts")
     if request.headers.get("content-encoding", "").lower() != "gzip":
         return bytes(body)
+    return await run_in_threadpool(_inflated, bytes(body), most)
+
+
+def _inflated(body: bytes, most: int) -> bytes:
     inflate = zlib.decompressobj(wbits=31)
     try:
-        text = inflate.decompress(bytes(body), MAX_BODY + 1)
+        text = inflate.decompress(body, most + 1)
     except zlib.error:
         raise InvalidInput("the body says it is gzip, but cannot be decompressed") from None
-    if len(text) > MAX_BODY:
-        raise BodyTooLarge(f"the body is larger than {MAX_BODY >> 20} MiB decompressed: send it in parts")
+    if len(text) > most:
+        raise BodyTooLarge(f"the body is larger than {most >> 10:,} KiB decompressed: send it in parts")
     if not inflate.eof:
         raise InvalidInput("the gzip body ends too soon")
     return text

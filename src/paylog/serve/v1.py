@@ -21,13 +21,15 @@ from paylog.serve.tokens import Tokens
 MART = "/v1/data_marts/{mart}"
 BINDING = MART + "/service_bindings/{binding}"
 SUBSCRIPTION = BINDING + "/subscriptions/{subscription}"
+# Who sends it has no token yet.
+_MOST_SIGN_IN = 16 * 1024
 
 
 async def token(request: Request) -> Response:
     """``/v1/preauth/validateAuth``: the API key as a form field, or as the password of HTTP Basic."""
     tokens: Tokens = request.app.state.tokens
     if request.method == "POST":
-        form = parse_qs((await bodies.read(request)).decode("latin-1"))
+        form = parse_qs((await bodies.read(request, _MOST_SIGN_IN)).decode("latin-1"))
         key = form.get("apikey", [""])[0]
     else:
         key = _basic_password(request.headers.get("authorization", ""))
