@@ -295,6 +295,27 @@ def test_a_gzip_body_does_not_hold_up_other_calls(
     assert threads == [True]
 
 
+def test_a_caller_that_goes_away_is_no_defect(
+    client: DataMartClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    parts = iter([{"type": "http.request", "body": b"[", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v2/subscriptions", "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+    }  # fmt: skip
+    asyncio.run(application(client, KEY)(scope, receive, send))
+    assert "went away" in caplog.text
+    assert "defect" not in caplog.text
+
+
 def test_feedback_is_paged_and_counted_by_the_database(http: TestClient, data_set: str) -> None:
     http.post(f"/v2/data_sets/{data_set}/records", json=[record(i) for i in range(3)])
     uid = http.get(f"/v2/data_sets/{data_set}").json()["entity"]["target"]["target_id"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from paylog.client.data_mart import DataMartClient
@@ -22,6 +22,8 @@ from paylog.serve.engine_discovery import Discovered
 from paylog.serve.shared_loads import SharedLoads
 
 log = logging.getLogger(__name__)
+
+_WENT_AWAY = 499  # as proxies note it; nobody reads it
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ def guarded(function: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
         except PaylogError as error:
             log.warning("%s %s: %s", request.method, request.url.path, error)
             return refusal(error)
+        except ClientDisconnect:
+            log.info("%s %s: the caller went away", request.method, request.url.path)
+            return Response(status_code=_WENT_AWAY)
         except Exception as error:
             # Neither its message nor its traceback: they may hold a payload value.
             where = traceback.extract_tb(error.__traceback__)[-1]
