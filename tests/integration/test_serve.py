@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openscale_server import payload_data_set, record
 from starlette.testclient import TestClient
 
 from paylog.client.data_mart import DataMartClient
@@ -23,13 +24,6 @@ KEY = "an-api-key-for-tests-only"
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 WIRE = Path(__file__).parents[2] / "../shared/reference/openscale-wire"
 MART = f"/v1/data_marts/{INSTANCE}"
-PROPERTIES = {
-    "problem_type": "binary",
-    "label_column": "Risk",
-    "prediction_field": "prediction",
-    "probability_fields": ["probability"],
-    "feature_fields": ["Age", "Sex"],
-}
 
 
 @pytest.fixture
@@ -47,32 +41,7 @@ def http(client: DataMartClient) -> Iterator[TestClient]:
 
 @pytest.fixture
 def data_set(http: TestClient) -> str:
-    """The payload data set of a subscription."""
-    http.post("/v2/data_marts", json={"name": "dm"})
-    provider = http.post(
-        "/v2/service_providers", json={"name": "c", "service_type": "custom_machine_learning"}
-    )
-    body = {
-        "service_provider_id": provider.json()["metadata"]["id"],
-        "asset": {"asset_id": "credit", "name": "credit"},
-        "deployment": {"deployment_id": "credit-1"},
-        "asset_properties": PROPERTIES,
-    }
-    uid = http.post("/v2/subscriptions", json=body).json()["metadata"]["id"]
-    found = http.get("/v2/data_sets", params={"target.target_id": uid, "type": "payload_logging"}).json()
-    return str(found["data_sets"][0]["metadata"]["id"])
-
-
-def record(number: int, age: Any = 30) -> dict[str, Any]:
-    return {
-        "scoring_id": f"call-{number}",
-        "scoring_timestamp": f"2024-01-19T19:27:{number:02}Z",
-        "request": {"fields": ["Age", "Sex"], "values": [[age, "M"], [31, "F"]]},
-        "response": {
-            "fields": ["prediction", "probability"],
-            "values": [["Risk", [0.2, 0.8]], ["No Risk", [0.7, 0.3]]],
-        },
-    }
+    return payload_data_set(http)
 
 
 def count(http: TestClient, data_set: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,8 @@ class FeedbackLogging:
         :raises ConfigurationError: the model schema is not known yet, has no label, or unknown format.
         """
         declared = self._fields()
+        if fields and not (isinstance(fields, Iterable) and all(isinstance(f, str) for f in fields)):
+            raise InvalidInput("fields is a list of names")
         names = list(fields) if fields else [field.name for field in declared]
         if feedback_format == FeedbackFormat.WML:
             cells = _by_column(names, feedback_data)

@@ -70,6 +70,8 @@ def patch(target: SubscriptionClient, operations: Any) -> None:
         raise InvalidInput("this subscription is declared in a file: change it there")
     properties = dict(asset.properties)
     for operation in operations if isinstance(operations, list) else [operations]:
+        if not isinstance(operation, Mapping):
+            raise InvalidInput("a patch is a list of JSON objects")
         path = str(operation.get("path", "")).strip("/").split("/")
         if operation.get("op") not in ("add", "replace") or path[0] != "asset_properties" or len(path) != 2:
             raise InvalidInput("a patch adds or replaces /asset_properties/<name>")

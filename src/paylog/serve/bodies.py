@@ -91,13 +91,16 @@ def csv_rows(
     """Rows of a CSV body by column; an empty cell is null, ``[0.2,0.8]`` a list.
 
     :param names: of the columns, where there is no header.
-    :raises InvalidInput: not UTF-8, or a row with another number of cells than there are columns.
+    :raises InvalidInput: a delimiter that CSV cannot have, not UTF-8, or a row with another number of
+        cells than there are columns.
     """
     try:
         lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), delimiter=delimiter)
         rows = [row for row in lines if row]
     except (UnicodeDecodeError, csv.Error):
         raise InvalidInput("the body is not CSV in UTF-8") from None
+    except (TypeError, ValueError):
+        raise InvalidInput("the delimiter of CSV is one character, and no end of line") from None
     if header and rows:
         names, rows = rows[0], rows[1:]
     for number, row in enumerate(rows[skip : None if limit is None else skip + limit], 1):

@@ -63,6 +63,13 @@ class Call:
         """The body as JSON. Raises ``InvalidInput``."""
         return bodies.document(self.body)
 
+    def members(self) -> dict[str, Any]:
+        """The body, a JSON object. Raises ``InvalidInput``."""
+        body = self.json()
+        if not isinstance(body, dict):
+            raise InvalidInput("the body is not a JSON object")
+        return body
+
     def number(self, name: str, default: int) -> int:
         """A whole number of the query. Raises ``InvalidInput``."""
         try:

@@ -49,7 +49,7 @@ def _basic_password(authorization: str) -> str:
 
 def put_data_mart(call: Call) -> Response:
     """Set up the data mart that this server was started for; another one cannot be chosen from outside."""
-    wanted = (call.json().get("database_configuration") or {}).get("location") or {}
+    wanted = (call.members().get("database_configuration") or {}).get("location") or {}
     mart = call.client.mart
     defined = mart.is_set_up() and mart.registry.data_mart() is not None
     if wanted.get("schema") not in (None, mart.schema):
@@ -73,7 +73,7 @@ def delete_data_mart(call: Call) -> Response:
 
 
 def add_binding(call: Call) -> Response:
-    body = call.json()
+    body = call.members()
     uid = str(body.get("instance_id") or "")
     service_type, name = str(body.get("service_type") or ""), str(body.get("name") or "")
     if not uid or not service_type:
@@ -108,7 +108,7 @@ def get_deployments(call: Call) -> Response:
 
 
 def put_subscription(call: Call) -> Response:
-    body = call.json()
+    body = call.members()
     assets.add(
         call.client, call.path["subscription"], call.path["binding"], body, body.get("deployments") or []
     )
@@ -138,7 +138,7 @@ def delete_subscription(call: Call) -> Response:
 
 def put_configuration(call: Call) -> Response:
     target = subscription(call.client, call.path["subscription"])
-    return answer(assets.configure(target, v1_monitors.configuration_name(call), call.json()))
+    return answer(assets.configure(target, v1_monitors.configuration_name(call), call.members()))
 
 
 def get_configuration(call: Call) -> Response:
@@ -169,7 +169,7 @@ def get_schema(call: Call) -> Response:
 
 
 def store_feedback(call: Call) -> Response:
-    body = call.json()
+    body = call.members()
     target = subscription(call.client, str(body.get("subscription_id")))
     target.feedback_logging.store(body.get("values"), fields=body.get("fields"))
     return Response(status_code=204)

@@ -55,7 +55,7 @@ def enable_explainability(call: Call) -> Response:
 
 def enable_drift(call: Call) -> Response:
     target = subscription(call.client, call.path["subscription"])
-    return answer(_enabled(target, Monitor.DRIFT, {"parameters": call.json()}))
+    return answer(_enabled(target, Monitor.DRIFT, {"parameters": call.members()}))
 
 
 def _enabled(target: SubscriptionClient, monitor: Monitor, body: dict[str, Any]) -> dict[str, Any]:

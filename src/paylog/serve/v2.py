@@ -41,7 +41,7 @@ def get_monitor_definitions(call: Call) -> Response:
 
 def add_data_mart(call: Call) -> Response:
     """Set up the data mart that this server was started for; another one cannot be chosen from outside."""
-    location = (call.json().get("database_configuration") or {}).get("location") or {}
+    location = (call.members().get("database_configuration") or {}).get("location") or {}
     if location.get("schema_name") not in (None, call.client.mart.schema):
         raise InvalidInput(f"this server's data mart is in schema {call.client.mart.schema!r}")
     call.client.set_up()
@@ -64,7 +64,7 @@ def delete_data_mart(call: Call) -> Response:
 
 
 def add_service_provider(call: Call) -> Response:
-    body = call.json()
+    body = call.members()
     service_type, name = str(body.get("service_type") or ""), str(body.get("name") or "")
     if not service_type or not name:
         raise InvalidInput("a service provider needs name and service_type")
@@ -89,7 +89,7 @@ def delete_service_provider(call: Call) -> Response:
 
 
 def add_subscription(call: Call) -> Response:
-    body = call.json()
+    body = call.members()
     provider, deployment = str(body.get("service_provider_id")), body.get("deployment")
     seed = f"{provider}/{(body.get('asset') or {}).get('asset_id')}/{(deployment or {}).get('deployment_id')}"
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"paylog:subscription/v2/{seed}"))
@@ -118,7 +118,7 @@ def delete_subscription(call: Call) -> Response:
 
 def add_monitor_instance(call: Call) -> Response:
     """Kept as a configuration of the subscription, if the rules allow it. paylog computes no monitor."""
-    body = call.json()
+    body = call.members()
     name, target = str(body.get("monitor_definition_id")), str((body.get("target") or {}).get("target_id"))
     known = {monitor.value: kept for monitor, kept in CONFIGURATIONS.items()}
     wanted = subscription(call.client, target)
@@ -205,7 +205,10 @@ def _store_feedback(call: Call, target: SubscriptionClient) -> str:
         rows: Any = list(_csv(call, target))
         target.feedback_logging.store(rows, feedback_format="dict")
     else:
-        for part in call.json():
+        parts = call.json()
+        if not isinstance(parts, list):
+            raise InvalidInput("the body is not a JSON array of feedback records")
+        for part in parts:
             if isinstance(part, dict) and {"fields", "values"} <= part.keys():
                 target.feedback_logging.store(part["values"], fields=part["fields"])
             else:
