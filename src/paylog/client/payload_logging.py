@@ -12,7 +12,7 @@ from paylog.client.table_view import print_table
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.registry import PAYLOAD_LOGGING
 from paylog.errors import ConfigurationError, InvalidInput
-from paylog.model_schema import ARROW_TYPES, Column, FieldType
+from paylog.model_schema import ARROW_TYPES, Column, FieldType, ModelSchema
 from paylog.records import Receipt
 
 if TYPE_CHECKING:
@@ -122,12 +122,7 @@ class PayloadLogging:
 
     def schema(self) -> dict[str, Any]:
         """The table as OpenScale describes it; paylog's own columns are left out."""
-        schema = self._subscription.declared().model_schema
-        roles = _ROLES | {field.name: field.role.value for field in schema.fields}
-        return {
-            "type": "struct",
-            "fields": [_field(c, roles.get(c.name)) for c in schema.columns if not c.name.startswith("_")],
-        }
+        return struct_of(self._subscription.declared().model_schema)
 
     @property
     def enabled(self) -> bool:
@@ -138,6 +133,13 @@ class PayloadLogging:
     def _configure(self, configuration: dict[str, Any]) -> None:
         registry = self._subscription.client.mart.registry
         registry.configure(self._subscription.uid, PAYLOAD_LOGGING, configuration)
+
+
+def struct_of(schema: ModelSchema) -> dict[str, Any]:
+    """The payload table of a model schema as OpenScale describes it, without paylog's own columns."""
+    roles = _ROLES | {field.name: field.role.value for field in schema.fields}
+    shown = [column for column in schema.columns if not column.name.startswith("_")]
+    return {"type": "struct", "fields": [_field(column, roles.get(column.name)) for column in shown]}
 
 
 def _field(column: Column, role: str | None) -> dict[str, Any]:

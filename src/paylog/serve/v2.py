@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,8 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from paylog.client.monitors import CONFIGURATIONS
-from paylog.client.subscription import SubscriptionClient
+from paylog.client.payload_logging import struct_of
+from paylog.client.subscription import SubscriptionClient, declared
 from paylog.data_mart.record_page import MOST_ROWS
+from paylog.data_mart.registry import ServiceBinding
 from paylog.errors import InvalidInput
 from paylog.serve import assets, bodies
 from paylog.serve.answers import NotFoundError, answer, metadata
@@ -70,17 +73,17 @@ def add_service_provider(call: Call) -> Response:
         raise InvalidInput("a service provider needs name and service_type")
     uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"paylog:provider/{service_type}/{name}"))
     call.client.mart.registry.add_binding(uid, name, service_type, uid)
-    return answer(_provider(call, uid), 202)
+    return answer(_provider(_bound(call, uid)), 202)
 
 
 def get_service_providers(call: Call) -> Response:
     wanted = call.query.get("service_type")
     found = [b for b in call.client.mart.registry.bindings() if wanted in (None, b.service_type)]
-    return answer({"service_providers": [_provider(call, b.binding_id) for b in found]})
+    return answer({"service_providers": [_provider(b) for b in found]})
 
 
 def get_service_provider(call: Call) -> Response:
-    return answer(_provider(call, call.path["provider"]))
+    return answer(_provider(_bound(call, call.path["provider"])))
 
 
 def delete_service_provider(call: Call) -> Response:
@@ -131,9 +134,11 @@ def add_monitor_instance(call: Call) -> Response:
 
 def get_data_sets(call: Call) -> Response:
     target, kind = call.query.get("target.target_id"), call.query.get("type")
+    registry = call.client.mart.registry
+    documents = registry.documents() if target is None else {target: registry.document(target)}
     found = [
-        _data_set(call, one, name)
-        for one in call.client.subscriptions.get_uids()
+        _data_set(call, one, name, documents.get(one))
+        for one in registry.subscription_ids()
         for name in (PAYLOAD, FEEDBACK)
         if target in (None, one) and kind in (None, name)
     ]
@@ -141,7 +146,8 @@ def get_data_sets(call: Call) -> Response:
 
 
 def get_data_set(call: Call) -> Response:
-    return answer(_data_set(call, *_named(call)))
+    uid, kind = _named(call)
+    return answer(_data_set(call, uid, kind, call.client.mart.registry.document(uid)))
 
 
 def store_records(call: Call) -> Response:
@@ -183,7 +189,7 @@ def get_records(call: Call) -> Response:
 
 
 def _feedback_records(call: Call, target: SubscriptionClient, *, count: bool) -> Response:
-    if target.uid not in call.client.mart.registry.documents():
+    if call.client.mart.registry.document(target.uid) is None:
         return answer({"records": [], **({"total_count": 0} if count else {})})
     feedback = target.feedback_logging
     start, most = call.number("offset", 0), min(call.number("limit", 100), MOST_ROWS)
@@ -218,8 +224,8 @@ def _store_feedback(call: Call, target: SubscriptionClient) -> str:
 
 def _csv(call: Call, target: SubscriptionClient) -> Any:
     query = call.query
-    known = target.uid in call.client.mart.registry.documents()
-    names = [f.name for f in target.declared().model_schema.fields] if known else []
+    document = call.client.mart.registry.document(target.uid)
+    names = [f.name for f in declared(document).model_schema.fields] if document else []
     limit = query.get("limit")
     return bodies.csv_rows(
         call.body,
@@ -250,14 +256,11 @@ def _owner(call: Call) -> tuple[str, str]:
     return call.data_sets.owner(call.path["data_set"], call.client.mart.registry.subscription_ids)
 
 
-def _data_set(call: Call, uid: str, kind: str) -> dict[str, Any]:
+def _data_set(call: Call, uid: str, kind: str, document: Mapping[str, Any] | None) -> dict[str, Any]:
+    """:param document: of the subscription, None before it has a payload table."""
     client, data_set = call.client, data_set_id(uid, kind)
-    known = uid in client.mart.registry.documents()
-    schema = (
-        SubscriptionClient(client, uid).payload_logging.schema()
-        if known
-        else {"type": "struct", "fields": []}
-    )
+    empty = {"type": "struct", "fields": []}
+    schema = struct_of(declared(document).model_schema) if document else empty
     table = f"{'Payload' if kind == PAYLOAD else 'Feedback'}_{uid}"
     entity = {
         "data_mart_id": client.data_mart_id,
@@ -287,10 +290,15 @@ def _data_mart(call: Call) -> dict[str, Any]:
     return {"metadata": metadata(uid, f"/v2/data_marts/{uid}", registered.created_at), "entity": entity}
 
 
-def _provider(call: Call, uid: str) -> dict[str, Any]:
-    if uid not in call.client.bindings.get_uids():
+def _bound(call: Call, uid: str) -> ServiceBinding:
+    found = [b for b in call.client.mart.registry.bindings() if b.binding_id == uid]
+    if not found:
         raise NotFoundError(f"there is no service provider {uid!r}")
-    binding = call.client.bindings.get(uid)
+    return found[0]
+
+
+def _provider(binding: ServiceBinding) -> dict[str, Any]:
+    uid = binding.binding_id
     entity = {
         "name": binding.name,
         "service_type": binding.service_type,
