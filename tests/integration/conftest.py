@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
@@ -14,6 +15,7 @@ from payload_blocks import SCHEMA
 
 from paylog.connections import Connection, parse, use_resolver
 from paylog.data_mart import DataMart
+from paylog.data_mart.registry import Registry
 from paylog.testing.exactly_once.served_model import DATA_MART, LOGS, LogFolder
 from paylog.testing.postgres import FAST_UNSAFE, EmbeddedPostgres
 
@@ -102,3 +104,16 @@ def site(tmp_path: Path, empty_database: Connection) -> Site:
     made = Site(tmp_path, empty_database)
     made.subscribe()
     return made
+
+
+@pytest.fixture
+def registry_queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked of the registry."""
+    asked: list[str] = []
+
+    def noted(self: Registry, name: str) -> Any:
+        asked.extend([name] if not name.startswith("_") else [])
+        return object.__getattribute__(self, name)
+
+    monkeypatch.setattr(Registry, "__getattribute__", noted)
+    return asked

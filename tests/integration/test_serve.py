@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 
 from paylog.client.data_mart import DataMartClient
 from paylog.connections import Connection
-from paylog.data_mart.registry import Registry
 from paylog.serve import application, bodies
 from paylog.serve.tokens import Tokens
 
@@ -286,33 +285,20 @@ def test_a_caller_that_goes_away_is_no_defect(
     assert "defect" not in caplog.text
 
 
-@pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked of the registry."""
-    asked: list[str] = []
-
-    def noted(self: Registry, name: str) -> Any:
-        asked.extend([name] if not name.startswith("_") else [])
-        return object.__getattribute__(self, name)
-
-    monkeypatch.setattr(Registry, "__getattribute__", noted)
-    return asked
-
-
 def test_a_data_set_or_provider_is_told_without_reading_all(
-    http: TestClient, data_set: str, queries: list[str]
+    http: TestClient, data_set: str, registry_queries: list[str]
 ) -> None:
     http.post(f"/v2/data_sets/{data_set}/records", json=[record(i) for i in range(3)])
     target = http.get(f"/v2/data_sets/{data_set}").json()["entity"]["target"]["target_id"]
     http.get("/v2/data_sets", params={"target.target_id": target})
-    assert "documents" not in queries
-    queries.clear()
+    assert "documents" not in registry_queries
+    registry_queries.clear()
     assert len(http.get("/v2/data_sets").json()["data_sets"]) == 2
-    assert queries == ["documents", "subscription_ids"]
-    queries.clear()
+    assert registry_queries == ["documents", "subscription_ids"]
+    registry_queries.clear()
     (provider,) = http.get("/v2/service_providers").json()["service_providers"]
     assert http.get(f"/v2/service_providers/{provider['metadata']['id']}").json() == provider
-    assert queries == ["bindings", "bindings"]
+    assert registry_queries == ["bindings", "bindings"]
     assert http.get("/v2/service_providers/unknown").status_code == 404
 
 

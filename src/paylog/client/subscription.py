@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from paylog.client.feedback_logging import FeedbackLogging
 from paylog.client.monitors import DriftMonitoring, Explainability, FairnessMonitoring, QualityMonitoring
-from paylog.client.payload_logging import PayloadLogging
+from paylog.client.payload_logging import PayloadLogging, struct_of
 from paylog.client.proposal import model_schema
 from paylog.errors import ConfigurationError
 from paylog.subscription import Subscription
@@ -75,7 +75,9 @@ class SubscriptionClient:
 
         :raises ConfigurationError: its model schema is not known yet.
         """
-        document = self.client.mart.registry.document(self.uid)
+        return self._declared(self.client.mart.registry.document(self.uid))
+
+    def _declared(self, document: Mapping[str, Any] | None) -> Subscription:
         if document is None:
             raise ConfigurationError(f"subscription {self.uid}: {_NOT_YET}")
         return declared(document)
@@ -107,12 +109,17 @@ class SubscriptionClient:
 
     def get_details(self) -> dict[str, Any]:
         """The subscription in the words of IBM's client."""
-        asset = self.asset
+        return self.details(self.asset, self.client.mart.registry.document(self.uid))
+
+    def details(self, asset: SubscribedAsset | None, document: Mapping[str, Any] | None) -> dict[str, Any]:
+        """``get_details`` of what was read already.
+
+        :param document: None before it has a payload table.
+        """
         if asset is None:
-            return self._details_of(self.declared())
+            return self._details_of(self._declared(document))
         mart, binding = self.client.data_mart_id, asset.binding_id
-        known = self.client.mart.registry.document(self.uid) is not None
-        schema = {"output_data_schema": self.payload_logging.schema()} if known else {}
+        schema = {"output_data_schema": struct_of(declared(document).model_schema)} if document else {}
         url = f"/v1/data_marts/{mart}/service_bindings/{binding}/subscriptions/{self.uid}"
         return {
             "metadata": {"guid": self.uid, "url": url, "created_at": asset.created_at.isoformat()},

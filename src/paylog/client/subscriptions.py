@@ -66,12 +66,15 @@ class Subscriptions:
         :raises ConfigurationError: none, or more than one, matches.
         """
         wanted = kwargs if subscription_uid is None else {"uid": subscription_uid}
-        found = matching(_COLUMNS, self._rows(), wanted)
+        if subscription_uid is not None:
+            found = [uid for uid in self.get_uids() if uid == subscription_uid]
+        else:
+            found = [row[0] for row in matching(_COLUMNS, self._rows(), wanted)]
         if len(found) != 1:
             raise ConfigurationError(
                 f"{len(found) or 'no'} subscriptions match {wanted}; see data_mart.subscriptions.list()"
             )
-        return SubscriptionClient(self._client, found[0][0])
+        return SubscriptionClient(self._client, found[0])
 
     def get_uids(self) -> list[str]:
         """Ids of all subscriptions."""
@@ -81,7 +84,13 @@ class Subscriptions:
         """One subscription, or ``{"subscriptions": […]}``."""
         if subscription_uid is not None:
             return self.get(subscription_uid).get_details()
-        return {"subscriptions": [SubscriptionClient(self._client, u).get_details() for u in self.get_uids()]}
+        registry = self._client.mart.registry
+        assets, documents = {a.subscription_id: a for a in registry.assets()}, registry.documents()
+        found = [
+            SubscriptionClient(self._client, uid).details(assets.get(uid), documents.get(uid))
+            for uid in sorted({*assets, *documents})
+        ]
+        return {"subscriptions": found}
 
     def list(self, **kwargs: Any) -> None:
         """Print the subscriptions, only those that match."""

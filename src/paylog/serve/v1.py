@@ -116,10 +116,14 @@ def put_subscription(call: Call) -> Response:
 
 
 def get_subscriptions(call: Call) -> Response:
-    uids = [a.subscription_id for a in call.client.mart.registry.assets()]
-    found = [SubscriptionClient(call.client, uid) for uid in uids]
-    of_binding = [s for s in found if (a := s.asset) and a.binding_id == call.path["binding"]]
-    return answer({"subscriptions": [s.get_details() for s in of_binding]})
+    registry = call.client.mart.registry
+    documents = registry.documents()
+    found = [
+        SubscriptionClient(call.client, uid := asset.subscription_id).details(asset, documents.get(uid))
+        for asset in registry.assets()
+        if asset.binding_id == call.path["binding"]
+    ]
+    return answer({"subscriptions": found})
 
 
 def get_subscription(call: Call) -> Response:

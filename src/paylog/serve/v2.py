@@ -15,7 +15,7 @@ from paylog.client.monitors import CONFIGURATIONS
 from paylog.client.payload_logging import struct_of
 from paylog.client.subscription import SubscriptionClient, declared
 from paylog.data_mart.record_page import MOST_ROWS
-from paylog.data_mart.registry import ServiceBinding
+from paylog.data_mart.registry import ServiceBinding, SubscribedAsset
 from paylog.errors import InvalidInput
 from paylog.serve import assets, bodies
 from paylog.serve.answers import NotFoundError, answer, metadata
@@ -101,7 +101,7 @@ def add_subscription(call: Call) -> Response:
 
 
 def get_subscriptions(call: Call) -> Response:
-    found = [_subscription(call, a.subscription_id) for a in call.client.mart.registry.assets()]
+    found = [_subscribed(call, asset) for asset in call.client.mart.registry.assets()]
     return answer({"subscriptions": found})
 
 
@@ -313,6 +313,11 @@ def _subscription(call: Call, uid: str) -> dict[str, Any]:
     asset = subscription(call.client, uid).asset
     if asset is None:
         raise NotFoundError(f"subscription {uid!r} is declared in a file")
+    return _subscribed(call, asset)
+
+
+def _subscribed(call: Call, asset: SubscribedAsset) -> dict[str, Any]:
+    uid = asset.subscription_id
     entity = {
         "data_mart_id": call.client.data_mart_id,
         "service_provider_id": asset.binding_id,
