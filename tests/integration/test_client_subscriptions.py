@@ -72,3 +72,16 @@ def test_v1_and_v2_list_what_was_subscribed_in_few_queries(
     (found,) = http.get(path).json()["subscriptions"]
     assert registry_queries == ["documents", "assets"]
     assert http.get(f"{path}/{uid}").json() == found
+
+
+def test_logging_of_a_subscription_from_a_file_is_not_disabled_from_here(
+    client: DataMartClient, http: TestClient
+) -> None:
+    logging = client.subscriptions.get("churn").payload_logging
+    logging.enable()  # as it is
+    with pytest.raises(ConfigurationError, match="declared in a file"):
+        logging.disable()
+    assert logging.enabled
+    path = f"/v1/data_marts/{INSTANCE}/service_bindings/b/subscriptions/churn/configurations/payload_logging"
+    assert http.put(path, json={"enabled": True}).status_code == 200
+    assert http.put(path, json={"enabled": False}).status_code == 400

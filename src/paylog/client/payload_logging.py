@@ -45,8 +45,13 @@ class PayloadLogging:
     def disable(self) -> None:
         """Accept no more records from ``store``. What is there stays.
 
-        :raises ConfigurationError: it is not enabled.
+        :raises ConfigurationError: it is not enabled, or the subscription is declared in a file.
         """
+        if self._subscription.asset is None:
+            raise ConfigurationError(
+                f"subscription {self._subscription.uid} is declared in a file: it takes records as long "
+                "as it is there"
+            )
         if not self.enabled:
             raise ConfigurationError("payload logging is not enabled, so it cannot be disabled")
         self._configure({"enabled": False})

@@ -82,13 +82,16 @@ def patch(target: SubscriptionClient, operations: Any) -> None:
 def configure(target: SubscriptionClient, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Keep a configuration; answers it as it now is.
 
-    :raises ConfigurationError: a monitor that the rules refuse, without an ``override_reason``.
+    :raises ConfigurationError: a monitor that the rules refuse, without an ``override_reason``; a change to
+        what is declared in a file.
     """
     parameters = dict(body.get("parameters") or {})
     if body.get("enabled") and (monitor := MONITORS.get(name)) is not None:
         reason = body.get("override_reason") or parameters.pop("override_reason", None)
         monitors.enable(target, monitor, parameters, str(reason) if reason else None)
         return configuration(target, name)
+    if target.asset is None and not (name == PAYLOAD_LOGGING and body.get("enabled")):
+        raise InvalidInput("this subscription is declared in a file: change it there")
     kept = {"enabled": bool(body.get("enabled")), "parameters": parameters}
     target.client.mart.registry.configure(target.uid, name, kept)
     return configuration(target, name)
