@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,63 @@ def test_a_certificate_is_verified_against() -> None:
     found = postgres_connection({**FORMS["uri"], "ca_certificate_base64": text})
     assert found.extra["sslmode"] == "verify-full"
     assert Path(found.extra["sslrootcert"]).read_bytes() == certificate
+
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n"
+
+
+def _root_of(certificate: bytes) -> Path:
+    text = base64.b64encode(certificate).decode()
+    return Path(postgres_connection({**FORMS["uri"], "ca_certificate_base64": text}).extra["sslrootcert"])
+
+
+@pytest.fixture
+def shared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_the_same_certificate_has_the_same_file(shared_folder: Path) -> None:
+    path = _root_of(CERTIFICATE)
+    made = path.stat().st_ino
+    assert _root_of(CERTIFICATE) == path
+    assert path.stat().st_ino == made
+    assert list(shared_folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("trap", ["link", "writable", "foreign"])
+def test_a_certificate_that_somebody_else_can_change_is_not_trusted(shared_folder: Path, trap: str) -> None:
+    path, theirs = _root_of(CERTIFICATE), shared_folder / "theirs.pem"
+    theirs.write_bytes(CERTIFICATE)
+    if trap == "link":
+        path.unlink()
+        path.symlink_to(theirs)
+    elif trap == "writable":
+        path.chmod(0o666)
+    elif os.getuid():
+        pytest.skip("only root can give a file away")
+    else:
+        os.chown(path, 65534, -1)
+    assert _root_of(CERTIFICATE) == path
+    found = path.lstat()
+    assert stat.S_ISREG(found.st_mode)
+    assert (found.st_uid, found.st_mode & 0o022) == (os.getuid(), 0)
+
+
+def test_a_name_that_somebody_else_holds_is_left_to_them(
+    shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder with the sticky bit."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    first = _root_of(CERTIFICATE)
+    first.chmod(0o666)
+    monkeypatch.setattr(os, "replace", refused)
+    path = _root_of(CERTIFICATE)
+    assert path != first
+    assert path.read_bytes() == CERTIFICATE
 
 
 def test_tls_is_verified_where_it_is_only_asked_for() -> None:

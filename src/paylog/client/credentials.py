@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -149,8 +150,21 @@ def _kept(certificate: bytes) -> Path:
     """A file with the certificate, which libpq wants; it is no secret, and the same one has the same file."""
     digest = hashlib.sha256(certificate).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"paylog-ca-{os.getuid()}-{digest}.pem"
-    if not path.exists() or path.read_bytes() != certificate:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(certificate)
+    if _is_own(path) and path.read_bytes() == certificate:
+        return path
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(certificate)
+    try:
         os.replace(file.name, path)
+    except OSError:  # somebody else's has the name, in a folder where it cannot be taken away
+        return Path(file.name)
     return path
+
+
+def _is_own(path: Path) -> bool:
+    """Whether nobody else can change the file: in the shared folder anybody may have made it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
