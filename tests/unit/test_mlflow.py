@@ -204,3 +204,24 @@ def test_columns_of_different_lengths_are_rejected(path: Path) -> None:
     request = json.dumps({"inputs": {"a": [1, 2], "b": ["x"]}})
     found = load(lines({**WHOLE, **GENERATIONS["legacy"], "request": request}), path)
     assert [(reject.reason, reject.rows) for reject in found.rejects] == [(Reason.ROW_COUNT_MISMATCH, 2)]
+
+
+@pytest.mark.parametrize("in_parquet", [True, False])
+def test_rows_of_several_generations_do_not_change_each_other(in_parquet: bool) -> None:
+    """An id, time or status is its own row's, whichever columns the neighbours have."""
+    rows = [{**WHOLE, **row, "request_id": f"r-{n}"} for n, row in enumerate(GENERATIONS.values())]
+    rows[2] |= {"invocation_id": "id-2", "status_code": None, "status": 500}
+    rows.append({**WHOLE, **GENERATIONS["unity"], "request_id": "r-3", "invocation_id": None})
+    if in_parquet:
+        for row in rows:
+            row.pop("request_metadata", None)
+        data = as_parquet([dict.fromkeys(set().union(*rows)) | row for row in rows])
+    else:
+        data = lines(*({k: str(v) if isinstance(v, datetime) else v for k, v in row.items()} for row in rows))
+    found = load(data)
+    assert found.rejects == []
+    assert [row["scoring_id"] for row in found.rows] == ["id-1-1", "id-1-1", "r-3-1"]
+    times = [AT.replace(microsecond=123_000), AT, AT]
+    assert [row["scoring_timestamp"] for row in found.rows] == times
+    assert {row["_response_time"] for row in found.rows} == {7}
+    assert [row["asset_revision"] for row in found.rows] == [None if in_parquet else "3", "3", None]

@@ -98,3 +98,13 @@ def test_rows_without_payloads() -> None:
         (1, 1, [0, 1]),
     ]
     assert found.reasons == [Reason.MISSING_RESPONSE, Reason.MISSING_REQUEST]
+
+
+@pytest.mark.parametrize("path", Path)
+def test_rows_of_several_generations_do_not_change_each_other(path: Path) -> None:
+    older, newer = (logged({"scores": [0.25, 0.75]}) for _ in range(2))
+    older |= {"time": older.pop("logging_time"), "deployed_model_id": "d"}
+    newer |= {"request_id": "2", "model_version": "m"}
+    found = load(older, newer, path=path)
+    assert found.rejects == []
+    assert [row["asset_revision"] for row in found.rows] == ["d", "m"]

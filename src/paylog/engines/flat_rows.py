@@ -91,7 +91,7 @@ class FlatRows:
 
 
 def texts_in(table: pa.Table, names: Sequence[str]) -> pa.Array | None:
-    """The first of these columns that holds anything, as text; None where that is none."""
+    """Each row's cell of the first of these columns that holds anything there; None if that is no text."""
     column = first_column(table, names)
     texts = None if column is None else fitted(column, FieldType.STRING)
     return texts if texts is not None and pa.types.is_string(texts.type) else None

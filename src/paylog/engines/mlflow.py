@@ -28,7 +28,7 @@ from paylog.engines.envelopes import FAILURES, decode_envelopes, finite
 from paylog.engines.flat_rows import fitted, texts_in
 from paylog.engines.patterns import NoPattern, SidePattern, first_of, in_order
 from paylog.engines.readers import json_or_parquet
-from paylog.engines.tables import TableBlock, first_column
+from paylog.engines.tables import TableBlock, coalesced, first_column
 from paylog.errors import Reason
 from paylog.model_schema import TIMESTAMP, FieldType
 from paylog.native.pattern import Accepts, Cell, Kind, Node, Pattern, exactly, null
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _IDS = ("databricks_request_id", "invocation_id", "request_id")
 _TIMES = ("timestamp_ms", "request_time", "event_time", "timestamp")
 _LATENCIES = ("execution_duration_ms", "execution_time_ms", "latency_ms")
+_REVISIONS = ("served_entity_id", "model_version")
 _STATUSES = ("status_code", "status")
 _OK = 200
 _LATEST_MS = 7_258_118_400_000  # the year 2200
@@ -197,7 +198,7 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         return taken(texts_in(block.table, names))
 
     requests, responses = (column.take(chosen).to_pylist() for column in bodies)
-    ids, revisions = texts(_IDS), texts(("served_entity_id", "model_version"))
+    ids, revisions = texts(_IDS), (texts(_REVISIONS), _model_versions(block.table, chosen))
     latencies = first_column(block.table, _LATENCIES)
     return Events(
         positions=block.positions[which],
@@ -210,15 +211,18 @@ def _events(block: TableBlock, which: Any, bodies: list[pa.Array], media: MediaT
         raw=lambda i: block.raw(int(which[i])),
         transaction_ids=texts(("client_request_id",)),
         response_times=None if latencies is None else taken(fitted(latencies, FieldType.DOUBLE)),
-        revisions=_model_versions(block.table, chosen) if revisions is None else revisions,
+        revisions=coalesced([column for column in revisions if column is not None]),
     )
 
 
 def _times(table: pa.Table) -> pa.Array:
+    columns = [first_column(table, (name,)) for name in _TIMES]
+    times = coalesced([_time(column) for column in columns if column is not None])
+    return pa.nulls(table.num_rows, pa.string()) if times is None else times
+
+
+def _time(times: pa.Array) -> pa.Array:
     """A time, an ISO text, or milliseconds since 1970."""
-    times = first_column(table, _TIMES)
-    if times is None:
-        return pa.nulls(table.num_rows, pa.string())
     if not pa.types.is_integer(times.type):
         return fitted(times, FieldType.TIMESTAMP)
     times = times.cast(pa.int64(), safe=False)  # unsigned ones beyond 2^63 become negative

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 @dataclass(slots=True)
@@ -25,8 +26,31 @@ class TableBlock:
 
 
 def first_column(table: pa.Table, names: Sequence[str]) -> pa.Array | None:
-    """The first of these columns that holds anything."""
-    for name in names:
-        if name in table.column_names and table[name].null_count < table.num_rows:
-            return table[name].combine_chunks()
-    return None
+    """Each row's cell of the first of these columns that holds anything there; None where none does."""
+    return coalesced(
+        [
+            table[name].combine_chunks()
+            for name in names
+            if name in table.column_names and table[name].null_count < table.num_rows
+        ]
+    )
+
+
+def coalesced(columns: Sequence[pa.Array]) -> pa.Array | None:
+    """The first column, its gaps filled by those that follow; as text where they are of several types."""
+    found = None
+    for column in columns:
+        if found is None:
+            found = column
+        elif found.null_count:
+            found = _filled(found, column)
+    return found
+
+
+def _filled(column: pa.Array, others: pa.Array) -> pa.Array:
+    try:
+        if column.type == others.type and not pa.types.is_dictionary(column.type):
+            return pc.coalesce(column, others)
+        return pc.coalesce(column.cast(pa.string()), others.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # one of them is something else altogether
+        return column
