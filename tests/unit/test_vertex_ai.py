@@ -108,3 +108,17 @@ def test_rows_of_several_generations_do_not_change_each_other(path: Path) -> Non
     found = load(older, newer, path=path)
     assert found.rejects == []
     assert [row["asset_revision"] for row in found.rows] == ["d", "m"]
+
+
+@pytest.mark.parametrize("texts", [pa.string(), pa.large_string()])
+def test_lists_as_polars_writes_them(texts: pa.DataType) -> None:
+    table = pa.Table.from_pylist([logged({"scores": [0.25, 0.75]}), logged({"scores": [0.5, 0.5]})])
+    for name in ("request_payload", "response_payload"):
+        column = table[name].cast(pa.large_list(texts))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    subscription = declare("vertex_ai", {"a": "integer"}, response=RESPONSE)
+    found = outcome(subscription, file.getvalue())
+    assert found.rejects == []
+    assert [row["probability"] for row in found.rows] == [[0.25, 0.75], [0.5, 0.5]]

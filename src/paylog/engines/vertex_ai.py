@@ -243,6 +243,8 @@ def _payload(table: pa.Table, name: str) -> pa.Array:
     """A repeated column of texts; Parquet may wrap each element in a struct of one."""
     column = first_column(table, (name,))
     kind = pa.list_(pa.string())
+    if column is not None and pa.types.is_large_list(column.type):  # as Polars writes them
+        column = column.cast(pa.list_(column.type.value_field))
     if column is None or not pa.types.is_list(column.type):
         return pa.nulls(table.num_rows, kind)
     if pa.types.is_struct(column.type.value_type) and column.type.value_type.num_fields == 1:
