@@ -293,6 +293,15 @@ def test_as_many_members_as_there_are_bits() -> None:
         Scanner(Pattern(record([wanted(str(i), key=str(i)) for i in range(MAX_MEMBERS + 1)]), {}, {}))
 
 
+@pytest.mark.parametrize("inner", [Node(Kind.JSON_TEXT, (wanted("a"),), "t"), body("b", base64=True)])
+def test_a_text_within_a_text_is_refused(inner: Node) -> None:
+    """The inner one would be decoded into the memory that the outer one is read from."""
+    outer = Node(Kind.JSON_TEXT, (record([wanted("c", key="c"), inner]),), "d")
+    with pytest.raises(ValueError, match="text within a text"):
+        Scanner(Pattern(record([outer]), {}, {}))
+    Scanner(Pattern(record([outer.children[0].children[0], inner]), {}, {}))
+
+
 def test_what_is_regular_is_json_and_means_the_same() -> None:
     """All short lines over the alphabet of JSON's trouble."""
     pieces = [b'{"a":', b"1", b"}", b",", b'"b":', b'"x"', b"null", b" ", b'"', b"\\", b"[", b"]"]

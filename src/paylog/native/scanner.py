@@ -21,6 +21,7 @@ from paylog.native.scratch import Scratch
 # What may be read, and written, behind the end of a text.
 _SPARE = 16
 _LINES = ("row_lines", "row_starts", "left_lines", "left_starts", "left_ends")
+_DECODED = frozenset({Kind.JSON_TEXT, Kind.BASE64})
 _NO_RULES: Mapping[str, Rule] = MappingProxyType({})
 Lines = npt.NDArray[np.int64]
 
@@ -72,6 +73,9 @@ class Scanner:
         nodes = list(pattern.root.walk())
         if any(len(node.children) > MAX_MEMBERS for node in nodes if node.kind is Kind.OBJECT):
             raise ValueError("too many members in one object of a pattern")
+        texts = [node for node in nodes if node.kind is Kind.JSON_TEXT]
+        if any(inner.kind in _DECODED for text in texts for child in text.children for inner in child.walk()):
+            raise ValueError("a text within a text of a pattern: one would be decoded over the other")
         wanted = [node for node in nodes if node.slot is not None]
         self._columns = Columns(wanted, rules)
         needed = {slot for slot, rule in (rules or {}).items() if rule.required}
