@@ -229,8 +229,9 @@ def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> 
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
 
-    roles = paylog("data-mart", "roles", "--apply", "--admin", "mart_admin")
-    assert len(roles["payload"]) == 3
+    (roles,) = paylog("data-mart", "roles", "--apply", "--admin", "mart_admin")
+    assert roles["schema"] == "payload"
+    assert len(roles["new_roles"]) == 3
     assert paylog("data-mart", "setup")["credit-risk"][0].startswith("CREATE TABLE")
     assert fates(paylog("run", "credit-risk", *WINDOW)) == expected_fates(written)
     assert [s["subscription"] for s in paylog("status")] == ["credit-risk"]  # with the role that reads
@@ -239,6 +240,26 @@ def test_the_command_line_works_with_three_roles(mart: Mart, tmp_path: Path) -> 
     assert paylog("maintain", "--apply")[0]["applied"]
     rejected = paylog("quarantine", "list", "credit-risk")
     assert len(rejected) == expected_fates(written)["rejected"]
+
+
+def test_two_data_marts_whose_schemas_have_one_name_are_both_told(mart: Mart, tmp_path: Path) -> None:
+    site = Site(tmp_path, mart.load)
+    assert site.environment
+    others = {"AIRFLOW_CONN_MART_OWNER": document(mart.owner)}
+    for name in ("there", "there_owner"):
+        elsewhere = replace(mart.load, conn_id=name, login=name, schema="elsewhere")
+        others[f"AIRFLOW_CONN_{name.upper()}"] = document(elsewhere)
+    for name, connection in (("one", "mart"), ("two", "there")):
+        target = {"connection": connection, "schema": "payload", "owner_connection": f"{connection}_owner"}
+        site.subscribe(name, data_mart=target)
+    result = site.paylog("data-mart", "roles", "--json", **others)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [(one["connection"], one["database"], one["schema"]) for one in found] == [
+        ("mart", mart.load.schema, "payload"),
+        ("there", "elsewhere", "payload"),
+    ]
+    assert all(one["statements"] for one in found)
 
 
 def document(connection: Connection) -> str:

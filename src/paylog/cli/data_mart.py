@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,17 +75,23 @@ def roles(
         if apply:
             if admin is None:
                 raise ConfigurationError("name the administrator's connection: --apply --admin CONNECTION")
-            made = {plan.schema: run_plan(plan, resolve(admin)) for plan in plans}
+            made = [(plan, run_plan(plan, resolve(admin))) for plan in plans]
             if as_json:
-                print_json(made)
-            for schema, names in () if as_json else made.items():
+                print_json([_named(plan) | {"new_roles": names} for plan, names in made])
+            for plan, names in () if as_json else made:
                 new = f"new roles {', '.join(names)}" if names else "no new role"
-                typer.echo(f"schema {schema!r}: {new}; rights are as they should be")
+                place = f"schema {plan.schema!r} of {plan.load.schema!r}"
+                typer.echo(f"{place}: {new}; rights are as they should be")
         elif as_json:
-            print_json({plan.schema: plan.statements() for plan in plans})
+            print_json([_named(plan) | {"statements": plan.statements()} for plan in plans])
         else:
             for plan in plans:
                 typer.echo(plan.as_sql())
+
+
+def _named(plan: RolePlan) -> dict[str, Any]:
+    """Which data mart it is of: schemas of two databases may have one name."""
+    return {"connection": plan.load.conn_id, "database": plan.load.schema, "schema": plan.schema}
 
 
 def _plans(subscriptions: Iterable[Subscription]) -> Iterable[RolePlan]:
