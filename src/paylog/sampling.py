@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from paylog.errors import ObjectNotFound, RetriableError
+from paylog.errors import ObjectChanged, ObjectNotFound
 
 if TYPE_CHECKING:
     from paylog.decode import Decoder
@@ -42,12 +42,13 @@ def sample(storage: Storage, decoder: Decoder, planned: Plan, most: int = SAMPLE
     """Decode and normalize the first block of some of a plan's objects, as a run does. Loads nothing.
 
     :param most: objects, from all over the plan.
+    :raises RetriableError: a passing fault of the storage; without what it kept out, the sample misleads.
     """
     taken = Sample()
     for item in _spread([item for batch in planned.batches for item in batch.objects], most):
         try:
             _add(taken, storage, decoder, item)
-        except (ObjectNotFound, RetriableError):
+        except (ObjectNotFound, ObjectChanged):
             continue  # gone or overwritten since it was listed
     return taken
 

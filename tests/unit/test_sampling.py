@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from paylog.connections import use_resolver
 from paylog.decode import Decoder
+from paylog.errors import ObjectChanged, RetriableError
 from paylog.pipeline import open_storage
 from paylog.plan import Plan, listed, make_plan
+from paylog.records import CaptureObject
 from paylog.sampling import sample
 from paylog.storage import Storage
 from paylog.testing import decoded
@@ -70,3 +73,25 @@ def test_what_is_gone_since_it_was_listed_is_left_out(folder: LogFolder) -> None
     storage, plan = planned()
     (folder.root / key).unlink()
     assert sample(storage, Decoder(credit()), plan).objects == 1
+
+
+class Failing:
+    """A storage whose first object cannot be opened."""
+
+    def __init__(self, storage: Storage, error: Exception) -> None:
+        self._storage, self._errors = storage, [error]
+
+    def open(self, item: CaptureObject) -> Any:
+        if self._errors:
+            raise self._errors.pop()
+        return self._storage.open(item)
+
+
+def test_what_was_overwritten_since_is_left_out_and_a_fault_is_told(folder: LogFolder) -> None:
+    folder.fill(credit_log(records=40, objects_count=2))
+    storage, plan = planned()
+    changed = cast(Storage, Failing(storage, ObjectChanged("overwritten")))
+    assert sample(changed, Decoder(credit()), plan).objects == 1
+    cut_off = cast(Storage, Failing(storage, RetriableError("no connection")))
+    with pytest.raises(RetriableError, match="no connection"):
+        sample(cut_off, Decoder(credit()), plan)
