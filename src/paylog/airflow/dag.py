@@ -129,6 +129,8 @@ def _plan(subscription: Subscription) -> Any:
         if not form.plan_only:
             with refusal_shown(context):
                 pipeline.prepare(subscription)
+        # Not cut by workers, as the command line cuts: a task costs seconds to start, more than a smaller
+        # share of the work saves, and other runs use the slots that are free at the end.
         planned = pipeline.plan(
             subscription,
             window,
