@@ -223,6 +223,48 @@ def test_a_half_that_is_wanted_again_meets_a_repeated_one_that_waits(folder: Log
     assert paired_books(owner) == whole
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_half_that_is_wanted_again_is_paired_with_a_repeated_one_that_waits(
+    folder: LogFolder, taken: bool
+) -> None:
+    """The requests that came first are gone for good, taken back or overwritten: the repeated ones count."""
+    calls, owner = Calls(13), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
+    run(owner)
+    whole = paired_books(owner)
+    if taken:
+        taken_back(owner, window=hours(0, 1))
+        (folder.root / inputs(0)).unlink()
+    else:
+        folder.write(inputs(0), calls.of(INPUTS, 12))
+    run_until_done(owner)
+    assert paired_books(owner).rows == whole.rows
+    assert paired_books(owner) == paired_books(clean_run(owner))
+
+
+def test_halves_of_two_pairs_of_one_key_whose_partners_go(folder: LogFolder) -> None:
+    """Calls that were made twice under one id: the requests of one time go, the responses of the other."""
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    later = [line.replace(b"2024-03-04T", b"2024-03-05T") for line in calls.lines[INPUTS]]
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(2), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    rows = len(paired_books(owner).rows)
+    folder.write(inputs(4), b"".join(later))
+    run(owner)
+    folder.write(outputs(0), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    assert len(paired_books(owner).rows) == 2 * rows
+    taken_back(owner, window=hours(0, 1))
+    for gone in (inputs(0), outputs(0)):
+        (folder.root / gone).unlink()
+    run_until_done(owner)
+    assert paired_books(owner) == paired_books(clean_run(owner))
+
+
 def test_halves_that_were_taken_back_are_accounted_for_when_the_receipts_go(folder: LogFolder) -> None:
     calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
     folder.write(inputs(0), calls.of(INPUTS, *range(12)))
