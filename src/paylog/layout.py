@@ -73,6 +73,10 @@ class Layout:
         time = self.time_of(key)
         return None if time is None else Window(time, _next(time, _finest(self.pattern)))
 
+    def start_of(self, time: datetime) -> datetime:
+        """Start of the folder period that a time lies in."""
+        return _floor(time.astimezone(UTC), _finest(self.pattern))
+
     def covers(self, key: str, window: Window) -> bool:
         """Whether the folder period of a key touches the window. A key without a time always counts."""
         time = self.time_of(key)

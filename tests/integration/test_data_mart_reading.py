@@ -85,6 +85,24 @@ def test_a_batch_knows_what_became_of_it(data_mart: DataMart) -> None:
     assert states == ["committed", "over_budget", "planned"]
 
 
+def test_a_failed_batch_is_read_with_its_folders_and_by_time(data_mart: DataMart) -> None:
+    """Its objects, which may be thousands, stay where they are."""
+    owner = subscription(count=0)
+    data_mart.ensure(owner)
+    bad = block(owner, [], rejects=[Reject(0, Reason.MALFORMED_JSON, b"")])
+    data_mart.save_plan("credit", "run-1", [batch("0", *(f"{n % 2:02d}/{n}" for n in range(50)))])
+    for name in ("0", "not planned"):
+        with pytest.raises(ErrorBudgetExceeded):
+            load(data_mart, owner, {B: [bad]}, batch_id=name)
+    other, failed = data_mart.overview.failed_batches("credit")
+    parent = capture_object("").uri
+    assert (sorted(failed.folders), other.folders) == ([f"{parent}00/", f"{parent}01/"], ())
+    assert failed.window == WINDOW
+    moment = timedelta(microseconds=1)
+    assert len(data_mart.overview.failed_batches("credit", WINDOW[1] - moment)) == 2
+    assert data_mart.overview.failed_batches("credit", WINDOW[1]) == []
+
+
 def test_the_watermark_stops_at_a_gap_and_never_goes_back(data_mart: DataMart) -> None:
     assert data_mart.is_set_up()
     assert data_mart.watermark("credit") is None

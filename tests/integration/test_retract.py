@@ -113,10 +113,7 @@ def test_deliveries_say_how_many_of_their_rows_are_gone(folder: LogFolder) -> No
     owner = credit(logs={"lookback": "0h"})
     folder.fill(credit_log(records=40, rows_per_record=2, objects_count=2))
     run(owner)
-    schema = owner.data_mart.schema_name
-    table = quoted(schema, f"Payload_{owner.id}")
-    number = "split_part(scoring_id, '-', 6)::int"
-    places = ask(f"SELECT _object_id, _position, {number} FROM {table} ORDER BY 1, 2, 3")
+    schema, places = owner.data_mart.schema_name, places_of(owner)
     mine = [place for place in places if place[0] == places[0][0]]
     middle = next(n for n, place in enumerate(mine) if n > 5 and place[2] == 2)
     with pipeline.open_data_mart(owner) as data_mart:
@@ -128,6 +125,54 @@ def test_deliveries_say_how_many_of_their_rows_are_gone(folder: LogFolder) -> No
     found = ask(f"SELECT rows, retracted, state FROM {quoted(schema, 'paylog_delivery')} ORDER BY 1")
     parts = sorted((middle, len(mine) - middle))
     assert found == [(part, part, "confirmed") for part in parts]
+
+
+def places_of(owner: Subscription) -> list[Any]:
+    """Object, position and row of the payload records, in the order of their delivery."""
+    table = quoted(owner.data_mart.schema_name, f"Payload_{owner.id}")
+    return ask(
+        f"SELECT _object_id, _position, split_part(scoring_id, '-', 6)::int FROM {table} ORDER BY 1, 2, 3"
+    )
+
+
+def delivered(owner: Subscription, *requests: list[Any]) -> list[int]:
+    """Note requests of one receipt as confirmed; the receipts that are not wholly delivered then."""
+    with pipeline.open_data_mart(owner) as data_mart:
+        ((receipt_id,),) = ask(
+            f"SELECT DISTINCT receipt_id FROM {quoted(owner.data_mart.schema_name, 'paylog_object')}"
+        )
+        for some in requests:
+            (number,) = data_mart.delivery.begin(owner.id, receipt_id, [(some[0], some[-1], len(some))])
+            data_mart.delivery.settle(Settlement(number, DeliveryState.CONFIRMED, confirmed=len(some)))
+        return [one.receipt_id for one in data_mart.delivery.undelivered(owner.id)]
+
+
+def test_what_went_before_its_delivery_is_not_waited_for(folder: LogFolder) -> None:
+    """The second of three objects is taken back; then the others are delivered, the last in two steps."""
+    owner = credit(logs={"lookback": "0h"})
+    folder.fill(credit_log(records=60, rows_per_record=2, objects_count=3))
+    run(owner)
+    taken_back(owner, window=hours(8, 16))
+    left = places_of(owner)
+    assert len({place[0] for place in left}) == 2
+    assert delivered(owner)
+    assert delivered(owner, left[:-1])
+    assert not delivered(owner, left[-1:])
+    with pipeline.open_data_mart(owner) as data_mart:
+        assert data_mart.delivery.counts(owner.id).open == 0
+
+
+def test_what_went_after_its_delivery_does_not_count_as_another_one(folder: LogFolder) -> None:
+    owner = credit(logs={"lookback": "0h"})
+    folder.fill(credit_log(records=60, rows_per_record=2, objects_count=3))
+    run(owner)
+    places = places_of(owner)
+    last = places[-1][0]
+    delivered(owner, [place for place in places if place[0] < last])
+    taken_back(owner, window=hours(0, 16))
+    assert {place[0] for place in places_of(owner)} == {last}
+    assert delivered(owner)
+    assert not delivered(owner, places_of(owner))
 
 
 def test_a_duplicate_of_what_goes_comes_back(folder: LogFolder) -> None:
@@ -176,6 +221,48 @@ def test_a_half_that_is_wanted_again_meets_a_repeated_one_that_waits(folder: Log
         assert data_mart.pending(owner.id).halves == 24
     run_until_done(owner)
     assert paired_books(owner) == whole
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_half_that_is_wanted_again_is_paired_with_a_repeated_one_that_waits(
+    folder: LogFolder, taken: bool
+) -> None:
+    """The requests that came first are gone for good, taken back or overwritten: the repeated ones count."""
+    calls, owner = Calls(13), collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
+    run(owner)
+    whole = paired_books(owner)
+    if taken:
+        taken_back(owner, window=hours(0, 1))
+        (folder.root / inputs(0)).unlink()
+    else:
+        folder.write(inputs(0), calls.of(INPUTS, 12))
+    run_until_done(owner)
+    assert paired_books(owner).rows == whole.rows
+    assert paired_books(owner) == paired_books(clean_run(owner))
+
+
+def test_halves_of_two_pairs_of_one_key_whose_partners_go(folder: LogFolder) -> None:
+    """Calls that were made twice under one id: the requests of one time go, the responses of the other."""
+    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
+    later = [line.replace(b"2024-03-04T", b"2024-03-05T") for line in calls.lines[INPUTS]]
+    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
+    folder.write(outputs(2), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    rows = len(paired_books(owner).rows)
+    folder.write(inputs(4), b"".join(later))
+    run(owner)
+    folder.write(outputs(0), calls.of(OUTPUTS, *range(12)))
+    run(owner)
+    assert len(paired_books(owner).rows) == 2 * rows
+    taken_back(owner, window=hours(0, 1))
+    for gone in (inputs(0), outputs(0)):
+        (folder.root / gone).unlink()
+    run_until_done(owner)
+    assert paired_books(owner) == paired_books(clean_run(owner))
 
 
 def test_halves_that_were_taken_back_are_accounted_for_when_the_receipts_go(folder: LogFolder) -> None:

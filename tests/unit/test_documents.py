@@ -159,6 +159,29 @@ def test_endless_line_is_passed_over_in_bounded_memory() -> None:
     assert held < 1 << 23
 
 
+@pytest.mark.parametrize("line", [b"x\n", b"\n", b"{}\n"])
+@pytest.mark.parametrize("size", [9 << 20, 1 << 20])
+def test_very_short_lines_come_a_few_at_a_time(line: bytes, size: int) -> None:
+    """Each may become a reject, and a worker has 300 MB."""
+    count = size // len(line)
+    ordinary = [b'{"n": "%d"}' % n * 20 for n in range(2000)]
+    data = line * count + b"\n".join(ordinary)
+    found = [block for block in record_blocks(iter([data]), 1 << 20) if isinstance(block, RecordBlock)]
+    assert max(block.lines for block in found) <= 1 << 17
+    behind = 0
+    for block in found:
+        assert block.first == behind
+        behind += block.lines
+    assert behind == count + len(ordinary)
+    assert b"".join(block.data for block in found) == data
+
+
+def test_ordinary_lines_come_in_large_blocks() -> None:
+    data = b'{"scoring_id": "a1", "scoring_timestamp": "2024-03-04T00:00:00Z", "rows": [1, 2]}\n' * 100_000
+    found = list(record_blocks(iter([data]), 1 << 20))
+    assert [type(block) for block in found] == [RecordBlock]
+
+
 def test_truncated_gzip_loads_what_came_out_and_keeps_the_tail() -> None:
     lines = [b'{"n":%d}' % i for i in range(20_000)]
     stored = gzip.compress(b"\n".join(lines))

@@ -97,6 +97,7 @@ def test_a_key_is_covered_when_its_folder_touches_the_window(
     folder = layout.time_of(key)
     assert folder is not None
     assert folder <= written
+    assert layout.start_of(written) == folder
     assert folder.strftime(pattern) + "x" == key
     if layout.covers(key, asked):
         assert any(key.startswith(prefix) for prefix in layout.prefixes(asked))

@@ -9,22 +9,35 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
+    DateTime,
+    MetaData,
+    ScalarSelect,
+    Table,
     Text,
     and_,
+    any_,
     bindparam,
+    case,
     cast,
+    exists,
     false,
     func,
     or_,
     select,
+    true,
+    tuple_,
     update,
 )
 
 from paylog.data_mart.control_tables import GONE, deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
+from paylog.data_mart.payload_table import payload_table_name
+from paylog.data_mart.retracted_rows import ROW_NUMBER
 
 _MOST_ERRORS = 100
 _PLACE = ("object", "position", "row")
@@ -205,32 +218,94 @@ def reopen(connection: Connection, subscription_id: str, run_id: str | None) -> 
 
 
 def undelivered(connection: Connection, subscription_id: str, run_id: str | None) -> list[Undelivered]:
-    """Receipts that are not wholly settled, the oldest first. None: of every run."""
+    """Receipts that are not wholly settled, the oldest first. None: of every run.
+
+    Requests are noted in the order of their rows' places: only rows behind a receipt's last request are yet
+    to be posted. Those that went with their object before are not waited for.
+    """
     d, r = deliveries.c, receipts.c
-    settled = (
+    posted = (
         select(
             d.receipt_id,
             func.sum(d.confirmed + d.failed).label("rows"),
             func.bool_or(d.state.in_((DeliveryState.POSTING, DeliveryState.ACCEPTED))).label("open"),
+            func.max(d.last_object).label("last_object"),
         )
         .where(d.subscription_id == subscription_id)
         .group_by(d.receipt_id)
         .subquery()
     )
+    is_open = func.coalesce(posted.c.open, false())
+    reached, last = func.coalesce(posted.c.last_object, 0), func.coalesce(_last_object(), 0)
+    query = (
+        select(r.receipt_id, _historical(), or_(is_open, last > reached), case((last == reached, last)))
+        .outerjoin_from(receipts, posted, posted.c.receipt_id == r.receipt_id)
+        .where(_of_run(subscription_id, run_id), r.loaded > 0)
+        .where(or_(is_open, func.coalesce(posted.c.rows, 0) < r.loaded))
+        .order_by(r.receipt_id)
+    )
+    found = connection.execute(query).all()
+    unsure = [reached for _, _, waits, reached in found if reached and not waits]
+    waiting = _posted_in_part(connection, subscription_id, unsure)
+    return [Undelivered(number, old) for number, old, waits, _ in found if waits or number in waiting]
+
+
+def _historical() -> ColumnElement[bool]:
+    r = receipts.c
     newest = select(func.max(objects.c.max_scoring_timestamp)).where(objects.c.receipt_id == r.receipt_id)
-    historical = or_(
+    return or_(
         r.run_id.startswith(_BACKFILL, autoescape=True),
         r.finished_at - r.window_end > _LIVE,
         func.coalesce(r.finished_at - newest.scalar_subquery() > _LIVE, false()),
     )
-    query = (
-        select(r.receipt_id, historical)
-        .outerjoin_from(receipts, settled, settled.c.receipt_id == r.receipt_id)
-        .where(_of_run(subscription_id, run_id), r.loaded > 0)
-        .where(or_(settled.c.open, func.coalesce(settled.c.rows, 0) < r.loaded))
-        .order_by(r.receipt_id)
+
+
+def _last_object() -> ScalarSelect[int]:
+    """The last object of a receipt that still has rows, null without any."""
+    o = objects.c
+    query = select(func.max(o.object_id)).where(
+        o.receipt_id == receipts.c.receipt_id, o.state.not_in(GONE), o.loaded > o.freed
     )
-    return [Undelivered(*row) for row in connection.execute(query)]
+    return query.scalar_subquery()
+
+
+def _posted_in_part(connection: Connection, subscription_id: str, object_ids: Sequence[int]) -> set[int]:
+    """Receipts of those of these objects that have rows behind the last request that reaches into them."""
+    if not object_ids:
+        return set()
+    d, o, payload = deliveries.c, objects.c, _payload(subscription_id)
+    last = (
+        select(d.last_position, d.last_row)
+        .where(d.subscription_id == subscription_id, d.receipt_id == o.receipt_id)
+        .where(d.last_object == o.object_id)
+        .order_by(d.last_position.desc(), d.last_row.desc())
+        .limit(1)
+        .lateral()
+    )
+    number = func.coalesce(cast(func.substring(payload.c.scoring_id, ROW_NUMBER), BigInteger), 0)
+    behind = exists().where(
+        payload.c.scoring_timestamp.between(o.min_scoring_timestamp, o.max_scoring_timestamp),
+        payload.c._object_id == o.object_id,
+        tuple_(payload.c._position, number) > tuple_(last.c.last_position, last.c.last_row),
+    )
+    query = select(o.receipt_id).join_from(objects, last, true()).where(behind)
+    return set(
+        connection.execute(
+            query.where(o.object_id == any_(cast(list(object_ids), ARRAY(BigInteger))))
+        ).scalars()
+    )
+
+
+def _payload(subscription_id: str) -> Table:
+    """The payload table, in the schema of the control tables but not of their metadata."""
+    return Table(
+        payload_table_name(subscription_id),
+        MetaData(),
+        Column("scoring_id", Text),
+        Column("scoring_timestamp", DateTime(timezone=True)),
+        Column("_object_id", BigInteger),
+        Column("_position", BigInteger),
+    )
 
 
 def counts(connection: Connection, subscription_id: str, run_id: str | None) -> DeliveryCounts:
@@ -248,10 +323,11 @@ def counts(connection: Connection, subscription_id: str, run_id: str | None) -> 
         .join(receipts, receipts.c.receipt_id == deliveries.c.receipt_id)
         .where(of_run)
     ).one()
+    o = objects.c
     superseded = connection.execute(
-        select(func.coalesce(func.sum(objects.c.loaded), 0))
-        .join_from(objects, receipts, receipts.c.receipt_id == objects.c.receipt_id)
-        .where(of_run, objects.c.state.in_(GONE))
+        select(func.coalesce(func.sum(case((o.state.in_(GONE), o.loaded), else_=o.freed)), 0))
+        .join_from(objects, receipts, receipts.c.receipt_id == o.receipt_id)
+        .where(of_run, or_(o.state.in_(GONE), o.freed > 0))
     ).scalar_one()
     withdrawn = min(int(superseded), max(0, int(loaded) - int(confirmed) - int(failed)))
     return DeliveryCounts(int(loaded) - withdrawn, int(confirmed), int(failed))

@@ -197,27 +197,33 @@ def release(connection: Connection, object_id: int) -> None:
 
 
 def supersede(
-    connection: Connection, entry: LiveEntry, payload_table: PayloadTable, state: str = "superseded"
-) -> bool:
-    """Delete what ``entry`` loaded and the pairs that it has a half of; whether there was any row.
+    connection: Connection,
+    entries: Sequence[LiveEntry],
+    payload_table: PayloadTable,
+    state: str = "superseded",
+) -> list[int]:
+    """Delete what entries loaded and the pairs that they have a half of; those of which there was any row.
 
     ``settle`` must follow if so. What else was in those pairs is ``partners.freed``.
     """
-    connection.execute(update(objects).where(objects.c.object_id == entry.object_id).values(state=state))
-    partners.free_rejects(connection, payload_table.schema, entry.object_id)
-    spans = [partners.unlink(connection, entry.object_id)]
-    if entry.min_scoring_timestamp is not None and entry.max_scoring_timestamp is not None:
-        spans.append((entry.min_scoring_timestamp, entry.max_scoring_timestamp))
-    if not (known := [span for span in spans if span]):
-        return False
+    ids = [entry.object_id for entry in entries]
+    connection.execute(update(objects).where(objects.c.object_id == _any_of(ids)).values(state=state))
+    partners.free_rejects(connection, payload_table.schema, ids)
+    linked = partners.unlink(connection, ids)
+    own = {
+        entry.object_id: (entry.min_scoring_timestamp, entry.max_scoring_timestamp)
+        for entry in entries
+        if entry.min_scoring_timestamp is not None and entry.max_scoring_timestamp is not None
+    }
+    if not (linked or own):
+        return []
     run(
         connection,
         "CREATE TEMP TABLE IF NOT EXISTS paylog_freed (scoring_timestamp timestamptz, _record_id uuid) "
         "ON COMMIT DROP",
     )
-    span = min(first for first, _ in known), max(last for _, last in known)
-    partners.free_rows(connection, payload_table, entry.object_id, span)
-    return True
+    partners.free_rows(connection, payload_table, ids, [*linked.values(), *own.values()])
+    return sorted(linked.keys() | own.keys())
 
 
 def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:

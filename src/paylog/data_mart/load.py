@@ -213,10 +213,9 @@ class Load:
         replaced = []
         while isinstance(claimed := ledger.claim(self._connection, self._claimant, item), LiveEntry):
             earlier = ledger.earlier_parts(self._connection, self._name.subscription_id, item.uri)
-            for entry in (*earlier, claimed):
-                replaced.append(entry.object_id)
-                if ledger.supersede(self._connection, entry, self._table):
-                    self._superseded.append(entry.object_id)
+            entries = *earlier, claimed
+            replaced += [entry.object_id for entry in entries]
+            self._superseded += ledger.supersede(self._connection, entries, self._table)
         target = self._target(item, claimed)
         target.savepoint = target.supersedes = True
         self._replacing |= dict.fromkeys(replaced, target)

@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Date, Row, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import JSONPATH
 
 from paylog.data_mart import quarantine as records
 from paylog.data_mart import setup
@@ -72,7 +71,10 @@ class DayCounts:
 
 @dataclass(frozen=True, slots=True)
 class FailedBatch:
-    """A batch that was rolled back; its rejects by reason, and the objects that it held where still known."""
+    """A batch that was rolled back, with its rejects by reason.
+
+    :param folders: URIs of the folders of its objects, where those are still known.
+    """
 
     run_id: str
     batch_id: str
@@ -80,7 +82,7 @@ class FailedBatch:
     window: Interval
     finished_at: datetime
     reasons: dict[str, int]
-    uris: tuple[str, ...]
+    folders: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +206,19 @@ class Overview:
                 DayCounts(row[0], row[1], Counts(*map(int, row[2:]))) for row in connection.execute(query)
             ]
 
-    def failed_batches(self, subscription_id: str) -> list[FailedBatch]:
-        """The newest batches that were rolled back, recovered since or not."""
+    def failed_batches(self, subscription_id: str, since: datetime | None = None) -> list[FailedBatch]:
+        """The newest batches that were rolled back, recovered since or not.
+
+        :param since: only those whose windows end after it.
+        """
         r, b = receipts.c, batches.c
-        uris = func.jsonb_path_query_array(b.objects, literal("$[*].uri", JSONPATH))
+        item = func.jsonb_array_elements(b.objects).table_valued("value")
+        folder = func.regexp_replace(item.c.value.op("->>")("uri"), "[^/]*$", "")
+        # Of a batch's thousands of objects, which are of a few folders.
+        folders = func.array(select(folder).distinct().correlate(batches).scalar_subquery())
         query = (
             select(
-                r.run_id, r.batch_id, r.state, r.window_start, r.window_end, r.finished_at, r.reasons, uris
+                r.run_id, r.batch_id, r.state, r.window_start, r.window_end, r.finished_at, r.reasons, folders
             )
             .outerjoin_from(
                 receipts,
@@ -223,6 +231,8 @@ class Overview:
             .order_by(r.receipt_id.desc())
             .limit(_FAILURES_KEPT)
         )
+        if since is not None:
+            query = query.where(r.window_end > since)
         with self._sessions.transaction(f"read failed batches of {subscription_id!r}") as connection:
             return [
                 FailedBatch(row[0], row[1], row[2], (row[3], row[4]), row[5], row[6], tuple(row[7] or ()))

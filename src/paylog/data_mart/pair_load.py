@@ -77,6 +77,7 @@ class PairLoad:
         self._kinds = Kinds()
         self._targets: dict[int, ObjectLoad] = {}
         self._accounts: dict[int, ObjectLoad] = {}
+        self._uris: dict[int, str] = {}
         self._open: list[pa.Table] = []
         self._held: list[pa.Table] = []
         self._held_bytes = 0
@@ -127,7 +128,7 @@ class PairLoad:
 
     def supply(self, freed: Freed, halves: Sequence[Halves], account: ObjectLoad) -> None:
         """Take the freed ones among the halves of an object that another batch has loaded."""
-        self._accounts[freed.object_id] = account
+        self._accounts[freed.object_id], self._uris[freed.object_id] = account, freed.uri
         for some in halves:
             which = np.flatnonzero(np.isin(np.asarray(some.positions, np.int64), freed.positions)).tolist()
             if which:
@@ -169,7 +170,7 @@ class PairLoad:
 
     def _bring(self, tables: Sequence[pa.Table]) -> None:
         whole = pa.concat_tables(tables)
-        own = np.isin(whole.column("object_id").to_numpy(), list(self._targets))
+        own = self._is_mine(whole)
         for foreign in (False, True):
             some = whole if not foreign and own.all() else whole.filter(pa.array(own != foreign))
             for start in range(0, some.num_rows, PAIRS_AT_ONCE):
@@ -181,9 +182,16 @@ class PairLoad:
         if not self._held:
             return
         found = match(pa.concat_tables(self._held), self._kinds)
-        self._write(found.pairs)
+        mine = self._is_mine(found.pairs.requests) | self._is_mine(found.pairs.responses)
+        sides = found.pairs.requests, found.pairs.responses
+        self._write(found.pairs if mine.all() else Pairs(*(side.filter(pa.array(mine)) for side in sides)))
         self._count_repeated(Counter(found.repeated.column("object_id").to_pylist()))
-        self._held = [found.alone] if found.alone.num_rows else []
+        apart = [] if mine.all() else [side.filter(pa.array(~mine)) for side in sides]
+        self._held = [table for table in (found.alone, *apart) if table.num_rows]
+
+    def _is_mine(self, halves: pa.Table) -> npt.NDArray[np.bool_]:
+        """Which halves are of objects that this load reads."""
+        return np.isin(halves.column("object_id").to_numpy(), list(self._targets))
 
     def _meet(self) -> None:
         self._count_repeated(self._pending.drop_repeated())
@@ -192,6 +200,7 @@ class PairLoad:
         with closing(self._pending.pairs()) as pairs:
             for requests, responses in pairs:
                 self._write(Pairs(from_stored(requests, self._kinds), from_stored(responses, self._kinds)))
+        self._read_again()
         left, stored = self._pending.store_the_rest()
         for object_id, count in left.items():
             counts = self._account(object_id).counts
@@ -199,6 +208,12 @@ class PairLoad:
             counts.read += count
             counts.pending += waiting
             counts.duplicate += count - waiting
+
+    def _read_again(self) -> None:
+        """A pair of two other batches' halves is made by the batch that reads one of the objects again."""
+        if self._accounts:
+            for object_id in self._pending.apart(list(self._accounts)):
+                partners.read_later(self._connection, self._uris[object_id], self._subscription_id)
 
     def _account(self, object_id: int) -> ObjectLoad:
         """Which object's entry counts a half: its own if this batch loads it.
@@ -228,7 +243,7 @@ class PairLoad:
     def _sides(self, pairs: Pairs) -> _Sides:
         ids = [side.column("object_id").to_numpy() for side in (pairs.requests, pairs.responses)]
         places = [side.column("position").to_numpy() for side in (pairs.requests, pairs.responses)]
-        of_response = np.isin(ids[1], list(self._targets))
+        of_response = self._is_mine(pairs.responses)
         return _Sides(
             np.where(of_response, ids[1], ids[0]),
             np.where(of_response, places[1], places[0]),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, any_, func, select
+from sqlalchemy import CollectionAggregate, Connection, any_, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
 from sqlalchemy.sql import cast
 
@@ -18,6 +18,8 @@ from paylog.data_mart.session import quoted, raw, run
 
 _FREED_HALVES = quoted("pg_temp", "paylog_freed_half")
 _KEY = ", ".join(map(quoted, KEY))
+_THESE = "ANY(%(ids)s::bigint[])"  # of another type the server would not hash them
+_NEAR = timedelta(hours=1)
 Span = tuple[datetime, datetime]
 
 
@@ -65,53 +67,70 @@ def link(connection: Connection, links: Mapping[tuple[int, int], Span | None]) -
 
 def exist(connection: Connection, object_ids: Sequence[int]) -> bool:
     """Whether other objects' rows hold halves of these."""
-    query = select(partners.c.partner_id).where(
-        partners.c.partner_id == any_(cast(list(object_ids), ARRAY(BIGINT)))
-    )
+    query = select(partners.c.partner_id).where(partners.c.partner_id == _any_of(object_ids))
     return connection.execute(query.limit(1)).first() is not None
 
 
-def unlink(connection: Connection, object_id: int) -> Span | None:
-    """Forget an object's links; the time that other objects' rows with its halves span."""
-    connection.execute(partners.delete().where(partners.c.object_id == object_id))
+def unlink(connection: Connection, object_ids: Sequence[int]) -> dict[int, Span]:
+    """Forget objects' links; by object, the time that other objects' rows with its halves span."""
+    connection.execute(partners.delete().where(partners.c.object_id == _any_of(object_ids)))
     gone = connection.execute(
         partners.delete()
-        .where(partners.c.partner_id == object_id)
-        .returning(partners.c.min_scoring_timestamp, partners.c.max_scoring_timestamp)
+        .where(partners.c.partner_id == _any_of(object_ids))
+        .returning(partners.c.partner_id, partners.c.min_scoring_timestamp, partners.c.max_scoring_timestamp)
     ).all()
-    spans = [(row[0], row[1]) for row in gone if row[0] is not None]
-    if not spans:
-        return None
-    return min(first for first, _ in spans), max(last for _, last in spans)
+    spans: dict[int, Span] = {}
+    for object_id, first, last in gone:
+        if first is not None:
+            known = spans.get(object_id, (first, last))
+            spans[object_id] = min(known[0], first), max(known[1], last)
+    return spans
 
 
-def free_rejects(connection: Connection, schema: str, object_id: int) -> None:
-    """Delete an object's rejects and those of pairs with its halves, whose other halves are freed."""
+def free_rejects(connection: Connection, schema: str, object_ids: Sequence[int]) -> None:
+    """Delete objects' rejects and those of pairs with their halves, whose other halves are freed."""
     _prepare(connection)
     _run(
         connection,
-        f"WITH gone AS (DELETE FROM {_name(schema, quarantine.name)} WHERE object_id = %(id)s "
-        "OR partner_id = %(id)s RETURNING object_id AS _object_id, position AS _position, "
+        f"WITH gone AS (DELETE FROM {_name(schema, quarantine.name)} WHERE object_id = {_THESE} "
+        f"OR partner_id = {_THESE} RETURNING object_id AS _object_id, position AS _position, "
         "partner_id AS _partner_id, partner_position AS _partner_position, rows, state = 'open' AS _wanted), "
         f"{_freeing()} {_noting(schema, 'freed_rejects', 'sum(rows)')}",
-        object_id,
+        object_ids,
     )
 
 
-def free_rows(connection: Connection, table: PayloadTable, object_id: int, span: Span) -> None:
-    """Delete an object's rows and those of pairs with its halves; note keys and freed halves."""
+def free_rows(
+    connection: Connection, table: PayloadTable, object_ids: Sequence[int], spans: Sequence[Span]
+) -> None:
+    """Delete objects' rows and those of pairs with their halves; note keys and freed halves.
+
+    :param spans: the times that all of these lie in.
+    """
     _prepare(connection)
-    _run(
-        connection,
-        f"WITH gone AS (DELETE FROM {_name(table.schema, table.name)} "
-        "WHERE scoring_timestamp BETWEEN %(first)s AND %(last)s "
-        f"AND (_object_id = %(id)s OR _partner_id = %(id)s) RETURNING {_KEY}, _object_id, _position, "
-        "_partner_id, _partner_position, true AS _wanted), "
-        f"keys AS (INSERT INTO pg_temp.paylog_freed SELECT {_KEY} FROM gone), "
-        f"{_freeing()} {_noting(table.schema, 'freed', 'count(*)')}",
-        object_id,
-        span,
-    )
+    for span in _joined(spans):
+        _run(
+            connection,
+            f"WITH gone AS (DELETE FROM {_name(table.schema, table.name)} "
+            "WHERE scoring_timestamp BETWEEN %(first)s AND %(last)s "
+            f"AND (_object_id = {_THESE} OR _partner_id = {_THESE}) RETURNING {_KEY}, _object_id, _position, "
+            "_partner_id, _partner_position, true AS _wanted), "
+            f"keys AS (INSERT INTO pg_temp.paylog_freed SELECT {_KEY} FROM gone), "
+            f"{_freeing()} {_noting(table.schema, 'freed', 'count(*)')}",
+            object_ids,
+            span,
+        )
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Spans that touch or nearly do as one: each costs a look at all rows of its time."""
+    joined: list[Span] = []
+    for first, last in sorted(spans):
+        if joined and first - joined[-1][1] <= _NEAR:
+            joined[-1] = joined[-1][0], max(joined[-1][1], last)
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def freed(connection: Connection) -> list[Freed]:
@@ -127,7 +146,7 @@ def freed(connection: Connection) -> list[Freed]:
     if not by_id:
         return []
     query = select(objects.c.object_id, objects.c.uri, objects.c.version).where(
-        objects.c.object_id == any_(cast(list(by_id), ARRAY(BIGINT))), objects.c.state.not_in(GONE)
+        objects.c.object_id == _any_of(list(by_id)), objects.c.state.not_in(GONE)
     )
     return [
         Freed(row.object_id, row.uri, row.version, by_id[row.object_id][1], np.array(by_id[row.object_id][2]))
@@ -158,13 +177,18 @@ def _prepare(connection: Connection) -> None:
 
 def _freeing() -> str:
     """The half that stays of each pair in ``gone``; a reject that was replayed has no half any more."""
-    other = (
-        f"CASE WHEN _object_id = %(id)s THEN _partner_{name} ELSE _{own} END"
-        for name, own in (("id", "object_id"), ("position", "position"))
+    mine = f"_object_id = {_THESE}"
+    replaced, *other = (
+        f"CASE WHEN {mine} THEN {own} ELSE {its} END"
+        for own, its in (
+            ("_object_id", "_partner_id"),
+            ("_partner_id", "_object_id"),
+            ("_partner_position", "_position"),
+        )
     )
     return (
-        f"halves AS (INSERT INTO {_FREED_HALVES} SELECT DISTINCT %(id)s, {', '.join(other)} "
-        "FROM gone WHERE _partner_id <> _object_id AND _wanted)"
+        f"halves AS (INSERT INTO {_FREED_HALVES} SELECT DISTINCT {replaced}, {', '.join(other)} "
+        f"FROM gone WHERE _partner_id <> _object_id AND NOT ({mine} AND _partner_id = {_THESE}) AND _wanted)"
     )
 
 
@@ -172,7 +196,7 @@ def _noting(schema: str, column: str, rows: str) -> str:
     """Note what is in ``gone`` in the entries of other objects."""
     return (
         f"UPDATE {_name(schema, objects.name)} o SET {column} = o.{column} + g.rows "
-        f"FROM (SELECT _object_id, {rows} AS rows FROM gone WHERE _object_id <> %(id)s GROUP BY 1) g "
+        f"FROM (SELECT _object_id, {rows} AS rows FROM gone WHERE NOT _object_id = {_THESE} GROUP BY 1) g "
         "WHERE o.object_id = g._object_id"
     )
 
@@ -182,7 +206,11 @@ def _name(schema: str, name: str) -> str:
     return quoted(schema, name).replace("%", "%%")
 
 
-def _run(connection: Connection, statement: str, object_id: int, span: Span | None = None) -> None:
+def _run(connection: Connection, statement: str, object_ids: Sequence[int], span: Span | None = None) -> None:
     first, last = span or (None, None)
-    values = {"id": object_id} | ({"first": first, "last": last} if span else {})
+    values = {"ids": list(object_ids)} | ({"first": first, "last": last} if span else {})
     raw(connection).execute(statement.encode(), values)
+
+
+def _any_of(object_ids: Sequence[int]) -> CollectionAggregate[bool]:
+    return any_(cast(list(object_ids), ARRAY(BIGINT)))

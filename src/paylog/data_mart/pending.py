@@ -28,7 +28,7 @@ PAIRS_AT_ONCE = 4096
 FEW = 10_000
 _COLUMNS = ", ".join(map(quoted, STORED.names))
 _FIELDS = ("request", "object_id", "position", "about", "body", "raw")
-# Two halves of other batches make no row of this one: they were a repetition when they were read.
+# Two halves of other batches make no row of this one, which has no entry to count it with.
 _MET = "o.pair = h.pair AND o.request <> h.request AND NOT (o.is_foreign AND h.is_foreign)"
 
 
@@ -107,6 +107,17 @@ class Pending:
             cursor.execute(query.encode(), binary=True)
             while rows := cursor.fetchmany(PAIRS_AT_ONCE):
                 yield [row[:width] for row in rows], [row[width:] for row in rows]
+
+    def apart(self, object_ids: Sequence[int]) -> list[int]:
+        """Objects, among these, of halves at hand that only another batch's half belongs to; one a pair."""
+        query = (
+            f"SELECT DISTINCT h.object_id FROM {HALVES} h JOIN {HALVES} o "
+            "ON o.pair = h.pair AND o.request <> h.request WHERE h.object_id = ANY(%(ids)s) "
+            "AND (h.request OR o.object_id <> ALL(%(ids)s)) "
+            f"AND NOT EXISTS (SELECT FROM {HALVES} x WHERE x.pair = h.pair AND NOT x.is_foreign)"
+        )
+        found = self._link.execute(query.encode(), {"ids": list(object_ids)}).fetchall()
+        return sorted(row[0] for row in found)
 
     def store_the_rest(self) -> tuple[dict[int, int], dict[int, int]]:
         """Leave the halves without a partner to wait.

@@ -14,7 +14,8 @@ from paylog.data_mart.payload_table import PayloadTable
 from paylog.data_mart.session import quoted, raw
 
 # A row's number in its record, 0 where its id names none: as deliveries note their first and last rows.
-_NUMBER = "coalesce(substring(p.scoring_id from '-([0-9]{1,9})$')::bigint, 0)"
+ROW_NUMBER = "-([0-9]{1,9})$"
+_NUMBER = f"coalesce(substring(p.scoring_id from '{ROW_NUMBER}')::bigint, 0)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,7 @@ class Retraction(Load):
         ids = [entry.object_id for entry in self._taken]
         self._order, self._extent = order, retracted_rows.extent(link, self._table, mine, self._taken)
         retracted_rows.mark_deliveries(link, self._table, self._taken)
-        for entry in self._taken:
-            if ledger.supersede(link, entry, self._table, "retracted"):
-                self._superseded.append(entry.object_id)
+        self._superseded += ledger.supersede(link, self._taken, self._table, "retracted")
         retracted_rows.reopen_replayed(link, ids)
         _expose_earlier_parts(link, standing, set(ids))
         return self._extent

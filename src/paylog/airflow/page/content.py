@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from paylog.airflow.dag import dag_id
@@ -65,9 +65,10 @@ def _card(
     alerts: int,
     now: datetime,
 ) -> dict[str, Any]:
-    failures = _failures(subscription, mart)
+    first = now.date() - timedelta(days=STRIP_DAYS - 1)
+    failures = _failures(subscription, mart, datetime.combine(first, time.min, UTC))
     calendar = _calendar(subscription, coverage, {}, failures, now)
-    strip = calendar.days(now.date() - timedelta(days=STRIP_DAYS - 1), now.date())
+    strip = calendar.days(first, now.date())
     training = TrainingStatus.of(subscription, mart)
     return {
         **_identity(subscription),
@@ -213,10 +214,14 @@ def _calendar(
     return Calendar(covered, read, windows, since, due(subscription, now))
 
 
-def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
-    """Where a batch was rolled back or a run failed, recovered since or not; the newest batch first."""
+def _failures(subscription: Subscription, mart: DataMart, since: datetime | None = None) -> list[Failure]:
+    """Where a batch was rolled back or a run failed, recovered since or not; the newest batch first.
+
+    :param since: from when on none may lack, older ones may.
+    """
     layout = Layout(subscription.layout)
-    batches = mart.overview.failed_batches(subscription.id)
+    # A folder's period may reach into the time asked for when its batch's window ends before.
+    batches = mart.overview.failed_batches(subscription.id, since and layout.start_of(since))
     failed = {run.run_id: run for run in runs.newest(dag_id(subscription.id), 200, "failed")}
     found = [
         Failure(start, end, batch.run_id, batch.state, batch.reasons)
@@ -232,7 +237,7 @@ def _failures(subscription: Subscription, mart: DataMart) -> list[Failure]:
 
 def _periods(batch: FailedBatch, layout: Layout) -> list[Interval]:
     """The folder periods of a rolled-back batch's objects; its whole window where their names tell none."""
-    periods = {layout.period_of(uri) for uri in batch.uris}
+    periods = {layout.period_of(folder) for folder in batch.folders}
     if not periods or None in periods:
         return [batch.window]
     return sorted((period.start, period.end) for period in periods if period is not None)
