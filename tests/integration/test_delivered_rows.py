@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from openscale_server import serving
 from payload_blocks import WINDOW
@@ -115,3 +118,30 @@ def test_a_body_in_parts_is_sent_again_with_a_fresh_token() -> None:
         with Service(connection, Delivery(data_set="d")) as service:
             service.post(sent)
     assert bodies == [sent, sent]
+
+
+def test_rows_that_are_left_alone_end_before_their_sessions(
+    data_mart: DataMart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice is being made ready when the delivery gives up."""
+    receipt_id, ended = loaded(data_mart), list[str]()
+    opened, closed = delivered_rows._opened, psycopg.Connection.close
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.2)
+        cursor = opened(*arguments)
+        ended.append("opened")
+        return cursor
+
+    def close(link: psycopg.Connection) -> None:
+        ended.append("closed")
+        closed(link)
+
+    monkeypatch.setattr(delivered_rows, "_opened", slow)
+    monkeypatch.setattr(delivered_rows, "_ROWS_A_SLICE", 10)
+    monkeypatch.setattr(psycopg.Connection, "close", close)
+    with suppress(KeyError), data_mart.delivery.rows("credit", receipt_id, SIDES) as rows:
+        next(rows)
+        ended.clear()
+        raise KeyError
+    assert ended[:3] == ["opened", "closed", "closed"]

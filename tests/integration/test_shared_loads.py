@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 from payload_blocks import query
 
-from paylog import posted
 from paylog.connections import Connection
 from paylog.data_mart import DataMart
 from paylog.errors import ErrorBudgetExceeded, PaylogError, SchemaMismatch
-from paylog.posted import Decoders, Post, decoded, post_uri
-from paylog.records import Counts
+from paylog.posted import Decoders, Post, decoded, post_uri, store_together
+from paylog.records import Block, Counts
 from paylog.serve import shared_loads
 from paylog.serve.shared_loads import SharedLoads
 from paylog.subscription import Subscription
@@ -84,10 +84,12 @@ def at_once(data_mart: DataMart, posts: Sequence[Post], loads: SharedLoads | Non
             for one in posts:
                 before = len(loads._waiting[name])
                 running.append(pool.submit(store, one))
-                _until(
-                    lambda done=running[-1], before=before: done.done() or len(loads._waiting[name]) > before
-                )  # type: ignore[misc]
+                _until(partial(_arrived, running[-1], loads._waiting[name], before))
         return [one.result(20) for one in running]
+
+
+def _arrived(running: Future[Outcome], waiting: Sequence[Any], before: int) -> bool:
+    return running.done() or len(waiting) > before
 
 
 def _until(reached: Callable[[], bool]) -> None:
@@ -206,7 +208,7 @@ def test_one_that_cannot_be_loaded_fails_alone(
     import pyarrow as pa
 
     column = pa.array(moved, pa.int64()).cast(field.type)
-    block = posted.Block(block.records.set_column(index, field, column))
+    block = Block(block.records.set_column(index, field, column))
     bad = Post(subscription, bad.item, [block])
     with caplog.at_level(logging.WARNING):
         outcomes = at_once(data_mart, [good[0], bad, good[1]])
@@ -242,7 +244,7 @@ def test_after_a_commit_that_nobody_heard_of_nothing_is_stored_again(
 ) -> None:
     """The link breaks when the shared load is committed: each finds its entry in the ledger."""
     posts = [post(subscription, range(start, start + 10)) for start in (0, 10)]
-    together = shared_loads.store_together
+    together = store_together
 
     def broken(mart: DataMart, group: Sequence[Post]) -> Any:
         done = together(mart, group)

@@ -6,7 +6,7 @@ A large batch is read in slices, so that its first rows are posted while later o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -173,7 +173,7 @@ def _parts(connection: Connection, table: str, entry: _Entry) -> Iterator[_Slice
 
 def read(
     links: Sequence[psycopg.Connection], slices: Iterable[str], between: tuple[Place, Place] | None = None
-) -> Iterator[PayloadRow]:
+) -> Generator[PayloadRow, None, None]:
     """Rows of ``queries``, streamed. The server holds them, so that no transaction stays open meanwhile.
 
     :param links: two in autocommit; on one, a slice is made ready while rows of the last one are taken.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 from paylog.data_mart import delivered_rows, deliveries, setup
@@ -33,8 +33,12 @@ class DeliveryLog:
         what, schema = f"read the rows of receipt {receipt_id}", self._sessions.schema
         with self._sessions.transaction(what) as connection:
             slices = delivered_rows.queries(connection, schema, subscription_id, receipt_id, sides, between)
-        with self._sessions.session(what) as one, self._sessions.session(what) as other:
-            yield delivered_rows.read((one, other), slices, between)
+        with (
+            self._sessions.session(what) as one,
+            self._sessions.session(what) as other,
+            closing(delivered_rows.read((one, other), slices, between)) as rows,
+        ):
+            yield rows
 
     @contextmanager
     def exclusive(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
