@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -84,6 +85,24 @@ def test_a_batch_that_is_read_in_slices_has_the_same_rows_in_the_same_order(
     assert read() == whole
     for first, last in ((0, 70), (5, 6), (13, 47), (38, 50), (69, 70)):
         assert read((whole[first].place, whole[last - 1].place)) == whole[first:last]
+
+
+def test_an_object_out_of_the_order_of_time_is_read_in_few_slices(
+    data_mart: DataMart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffled = [(23 * number) % 50 for number in range(50)]
+    monkeypatch.setattr(sys.modules[__name__], "OBJECTS", ((0, 50),))
+    monkeypatch.setattr(sys.modules[__name__], "record", lambda number, plain=record: plain(shuffled[number]))
+    receipt_id = loaded(data_mart)
+    monkeypatch.setattr(delivered_rows, "_ROWS_A_SLICE", 4)
+    asked: list[str] = []
+    plain = delivered_rows._opened
+    monkeypatch.setattr(
+        delivered_rows, "_opened", lambda link, query: asked.append(query) or plain(link, query)
+    )
+    with data_mart.delivery.rows("credit", receipt_id, SIDES) as rows:
+        assert [row.base for row in rows] == [f"call-{shuffled[i // 2]}" for i in range(100)]
+    assert len(asked) <= 9
 
 
 def test_a_body_in_parts_is_sent_again_with_a_fresh_token() -> None:

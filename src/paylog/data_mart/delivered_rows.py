@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, cycle
 from typing import NamedTuple, TypeAlias
 
@@ -26,6 +26,8 @@ Place: TypeAlias = tuple[int, int, int]
 
 _ROWS_A_FETCH = 2000
 _ROWS_A_SLICE = 10_000
+_MOST_LOOKS = 8
+"""At a row of a large object, by the slices that its scoring time falls into."""
 _MOST_ARGUMENTS = 100
 _UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
@@ -154,21 +156,40 @@ def _together(group: Sequence[_Entry]) -> _Slice:
     return _Slice(ids, min(one.first for one in group), max(one.last for one in group))
 
 
-def _parts(connection: Connection, table: str, entry: _Entry) -> Iterator[_Slice]:
+def _parts(connection: Connection, table: str, entry: _Entry) -> list[_Slice]:
     """Each with the time of its own rows: those of an object mostly lie in the order of time."""
     query = (
         "SELECT min(_position), max(_position), count(*), min(scoring_timestamp), max(scoring_timestamp) "
         f"FROM {table} WHERE {_together([entry]).condition} "
         f"GROUP BY _position / {max(1, _ROWS_A_SLICE // 10)} ORDER BY 1"
     )
-    part: list[tuple[int, int, int, datetime, datetime]] = []
-    for steps in chain(run(connection, query), [None]):
-        if steps is not None:
-            part.append(steps)
-        if part and (steps is None or sum(rows for _, _, rows, _, _ in part) >= _ROWS_A_SLICE):
-            first, last = min(one[3] for one in part), max(one[4] for one in part)
-            yield _Slice([entry.object_id], first, last, (part[0][0], part[-1][1]))
-            part = []
+    steps = [_Step(*row) for row in run(connection, query)]
+    parts = list(_grouped(entry.object_id, steps, _ROWS_A_SLICE))
+    looks = sum((part.last - part.first for part in parts), timedelta())
+    if looks > _MOST_LOOKS * (entry.last - entry.first):  # not in that order: each looks at the rows of all
+        parts = list(_grouped(entry.object_id, steps, entry.loaded // _MOST_LOOKS))
+    return parts
+
+
+class _Step(NamedTuple):
+    """Some consecutive records of an object."""
+
+    start: int
+    end: int
+    rows: int
+    first: datetime
+    last: datetime
+
+
+def _grouped(object_id: int, steps: Iterable[_Step], size: int) -> Iterator[_Slice]:
+    group: list[_Step] = []
+    for step in chain(steps, [None]):
+        if step is not None:
+            group.append(step)
+        if group and (step is None or sum(one.rows for one in group) >= size):
+            first, last = min(one.first for one in group), max(one.last for one in group)
+            yield _Slice([object_id], first, last, (group[0].start, group[-1].end))
+            group = []
 
 
 def read(
