@@ -54,7 +54,11 @@ def _responses(records: bytes) -> Iterator[Mapping[str, Any]]:
         if not isinstance(record, Mapping):
             continue
         flat = "request" not in record and "response" not in record
-        yield from _rows(record if flat else record.get("response"))
+        body = record if flat else record.get("response")
+        if rows := list(rows_of(body)):
+            yield from rows
+        elif isinstance(body, Mapping):
+            yield body
 
 
 def _records(records: bytes) -> Iterator[Any]:
@@ -68,7 +72,8 @@ def _records(records: bytes) -> Iterator[Any]:
             yield msgspec.json.decode(line)
 
 
-def _rows(body: Any) -> Iterator[Mapping[str, Any]]:
+def rows_of(body: Any) -> Iterator[dict[str, Any]]:
+    """Rows of a ``fields``/``values`` body, also of those in its ``input_data`` or ``predictions``."""
     if not isinstance(body, Mapping):
         return
     names, values = body.get("fields"), body.get("values")
@@ -77,8 +82,7 @@ def _rows(body: Any) -> Iterator[Mapping[str, Any]]:
         for row in rows:
             if isinstance(row, list):
                 yield dict(zip(map(str, names), row, strict=False))
-    elif isinstance(inner := body.get("predictions"), list):
-        for one in inner:
-            yield from _rows(one)
-    else:
-        yield body
+        return
+    for key in ("input_data", "predictions"):
+        for one in inner if isinstance(inner := body.get(key), list) else ():
+            yield from rows_of(one)

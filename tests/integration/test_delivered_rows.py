@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from openscale_server import serving
-from payload_blocks import WINDOW
+from payload_blocks import WINDOW, subscription
 
 from paylog.connections import Connection
 from paylog.data_mart import DataMart, delivered_rows
@@ -20,26 +20,14 @@ from paylog.data_mart.delivered_rows import PayloadRow, Place
 from paylog.decode import Decoder
 from paylog.openscale.service import Service
 from paylog.records import CaptureObject
-from paylog.subscription import Subscription
 from paylog.subscription.delivery import Delivery
 
-SUBSCRIPTION = Subscription.model_validate(
-    {
-        "id": "credit",
-        "service_provider": "custom_machine_learning",
-        "deployment": {"id": "credit-1"},
-        "logs": {},
-        "model_schema": {
-            "fields": [
-                {"name": "Age", "type": "integer"},
-                {"name": "Sex", "type": "string"},
-                {"name": "prediction", "type": "string", "role": "prediction"},
-            ]
-        },
-        "data_mart": {"connection": "here", "schema": "here"},
-        "error_budget": {"share": None},
-    }
+FIELDS = (
+    {"name": "Age", "type": "integer"},
+    {"name": "Sex", "type": "string"},
+    {"name": "prediction", "type": "string", "role": "prediction"},
 )
+SUBSCRIPTION = subscription(fields=FIELDS)
 SIDES = ["Age", "Sex"], ["prediction"]
 OBJECTS = ((0, 20), (20, 22), (22, 24), (24, 34), (34, 35))
 """First and last record of each; two rows a record, and behind each record one that is rejected."""

@@ -208,13 +208,22 @@ def test_the_other_halves_wait_again(folder: LogFolder, side: int) -> None:
     assert paired_books(owner) == whole == paired_books(clean_run(owner))
 
 
+CALLS = Calls(13)
+
+
+def requests_twice(folder: LogFolder) -> Subscription:
+    """Twelve requests of hour 0, their responses of hour 6, the requests once more, of hour 12: loaded."""
+    owner = collector(logs={"lookback": "0h", "pending": "900d"})
+    folder.write(inputs(0), CALLS.of(INPUTS, *range(12)))
+    folder.write(outputs(6), CALLS.of(OUTPUTS, *range(12)))
+    run(owner)
+    folder.write(inputs(12), CALLS.of(INPUTS, *range(12)))
+    run(owner)
+    return owner
+
+
 def test_a_half_that_is_wanted_again_meets_a_repeated_one_that_waits(folder: LogFolder) -> None:
-    calls, owner = Calls(12), collector(logs={"lookback": "0h", "pending": "900d"})
-    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
-    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
-    run(owner)
-    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
-    run(owner)
+    owner = requests_twice(folder)
     whole = paired_books(owner)
     taken_back(owner, window=hours(0, 1))
     with pipeline.open_data_mart(owner) as data_mart:
@@ -228,18 +237,13 @@ def test_a_half_that_is_wanted_again_is_paired_with_a_repeated_one_that_waits(
     folder: LogFolder, taken: bool
 ) -> None:
     """The requests that came first are gone for good, taken back or overwritten: the repeated ones count."""
-    calls, owner = Calls(13), collector(logs={"lookback": "0h", "pending": "900d"})
-    folder.write(inputs(0), calls.of(INPUTS, *range(12)))
-    folder.write(outputs(6), calls.of(OUTPUTS, *range(12)))
-    run(owner)
-    folder.write(inputs(12), calls.of(INPUTS, *range(12)))
-    run(owner)
+    owner = requests_twice(folder)
     whole = paired_books(owner)
     if taken:
         taken_back(owner, window=hours(0, 1))
         (folder.root / inputs(0)).unlink()
     else:
-        folder.write(inputs(0), calls.of(INPUTS, 12))
+        folder.write(inputs(0), CALLS.of(INPUTS, 12))
     run_until_done(owner)
     assert paired_books(owner).rows == whole.rows
     assert paired_books(owner) == paired_books(clean_run(owner))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import payload_blocks
 import psycopg
 import pytest
 from payload_blocks import query
@@ -25,26 +26,16 @@ from paylog.serve import shared_loads
 from paylog.serve.shared_loads import SharedLoads
 from paylog.subscription import Subscription
 
-DOCUMENT: dict[str, Any] = {
-    "id": "credit",
-    "service_provider": "custom_machine_learning",
-    "deployment": {"id": "credit-1"},
-    "logs": {},
-    "model_schema": {
-        "fields": [
-            {"name": "Age", "type": "integer"},
-            {"name": "prediction", "type": "string", "role": "prediction"},
-        ]
-    },
-    "data_mart": {"connection": "paylog_data_mart", "schema": "paylog"},
-    "error_budget": {"share": 0.1},
-}
+FIELDS = (
+    {"name": "Age", "type": "integer"},
+    {"name": "prediction", "type": "string", "role": "prediction"},
+)
 Outcome = Counts | PaylogError | None
 
 
 @pytest.fixture
 def subscription(data_mart: DataMart) -> Subscription:
-    made = Subscription.model_validate(DOCUMENT | {"data_mart": {"schema": data_mart.schema}})
+    made = payload_blocks.subscription(fields=FIELDS, share=0.1)
     data_mart.ensure(made)
     return made
 

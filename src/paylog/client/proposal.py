@@ -6,12 +6,13 @@ declared, kept with the subscription, and what does not fit it is rejected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from paylog.errors import ConfigurationError, InvalidInput
+from paylog.posted_form import rows_of
 
 _TYPES = (bool, int, float, str)
 _NAMES: dict[type, str] = {bool: "boolean", int: "integer", float: "double", str: "string"}
@@ -115,27 +116,13 @@ def _sides(records: bytes) -> tuple[Columns, Columns]:
             raise InvalidInput(f"record {number} is not a JSON object")
         flat = "request" not in record and "response" not in record
         for rows, side in ((requests, "request"), (responses, "response")):
-            rows += [dict(record)] if flat else _rows(record.get(side))
+            rows += [dict(record)] if flat else rows_of(record.get(side))
     return _columns(requests), _columns(responses)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _rows(body: Any) -> Iterator[dict[str, Any]]:
-    for key in ("input_data", "predictions"):
-        inner = body.get(key) if isinstance(body, Mapping) else None
-        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
-            body = inner[0]
-    names, values = (body.get("fields"), body.get("values")) if isinstance(body, Mapping) else (None, None)
-    if not isinstance(names, list) or not isinstance(values, list):
-        return
-    rows = values if values and isinstance(values[0], list) else [values]
-    for row in rows:
-        if isinstance(row, list):
-            yield dict(zip(map(str, names), row, strict=False))
 
 
 def _declared(schema: Any) -> dict[str, str]:

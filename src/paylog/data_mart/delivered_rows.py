@@ -139,14 +139,16 @@ class _Entry(NamedTuple):
 def _slices(connection: Connection, table: str, entries: Iterable[_Entry]) -> Iterator[_Slice]:
     """Small objects together, a large one in parts."""
     group: list[_Entry] = []
+    rows = 0
     for entry in entries:
-        if group and sum(one.loaded for one in group) + entry.loaded > _ROWS_A_SLICE:
+        if group and rows + entry.loaded > _ROWS_A_SLICE:
             yield _together(group)
-            group = []
+            group, rows = [], 0
         if entry.loaded >= 2 * _ROWS_A_SLICE:
             yield from _parts(connection, table, entry)
         else:
             group.append(entry)
+            rows += entry.loaded
     if group:
         yield _together(group)
 
@@ -183,13 +185,15 @@ class _Step(NamedTuple):
 
 def _grouped(object_id: int, steps: Iterable[_Step], size: int) -> Iterator[_Slice]:
     group: list[_Step] = []
+    rows = 0
     for step in chain(steps, [None]):
         if step is not None:
             group.append(step)
-        if group and (step is None or sum(one.rows for one in group) >= size):
+            rows += step.rows
+        if group and (step is None or rows >= size):
             first, last = min(one.first for one in group), max(one.last for one in group)
             yield _Slice([object_id], first, last, (group[0].start, group[-1].end))
-            group = []
+            group, rows = [], 0
 
 
 def read(
@@ -197,7 +201,7 @@ def read(
 ) -> Generator[PayloadRow, None, None]:
     """Rows of ``queries``, streamed. The server holds them, so that no transaction stays open meanwhile.
 
-    :param links: two in autocommit; on one, a slice is made ready while rows of the last one are taken.
+    :param links: in autocommit; on the second, a slice is made ready while rows of the one before are taken.
     """
     ahead: Future[psycopg.ServerCursor] | None = None
     with ThreadPoolExecutor(1, "delivered-rows") as pool:

@@ -9,18 +9,12 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
-    DateTime,
-    MetaData,
     ScalarSelect,
-    Table,
     Text,
     and_,
-    any_,
     bindparam,
     case,
     cast,
@@ -36,8 +30,9 @@ from sqlalchemy import (
 
 from paylog.data_mart.control_tables import GONE, deliveries, objects, receipts
 from paylog.data_mart.delivered_rows import Place
-from paylog.data_mart.payload_table import payload_table_name
+from paylog.data_mart.payload_table import payload_clause, payload_table_name
 from paylog.data_mart.retracted_rows import ROW_NUMBER
+from paylog.data_mart.session import any_of
 
 _MOST_ERRORS = 100
 _PLACE = ("object", "position", "row")
@@ -217,7 +212,9 @@ def reopen(connection: Connection, subscription_id: str, run_id: str | None) -> 
     return connection.execute(statement).rowcount
 
 
-def undelivered(connection: Connection, subscription_id: str, run_id: str | None) -> list[Undelivered]:
+def undelivered(
+    connection: Connection, schema: str, subscription_id: str, run_id: str | None
+) -> list[Undelivered]:
     """Receipts that are not wholly settled, the oldest first. None: of every run.
 
     Requests are noted in the order of their rows' places: only rows behind a receipt's last request are yet
@@ -246,7 +243,7 @@ def undelivered(connection: Connection, subscription_id: str, run_id: str | None
     )
     found = connection.execute(query).all()
     unsure = [reached for _, _, waits, reached in found if reached and not waits]
-    waiting = _posted_in_part(connection, subscription_id, unsure)
+    waiting = _posted_in_part(connection, schema, subscription_id, unsure)
     return [Undelivered(number, old) for number, old, waits, _ in found if waits or number in waiting]
 
 
@@ -269,11 +266,14 @@ def _last_object() -> ScalarSelect[int]:
     return query.scalar_subquery()
 
 
-def _posted_in_part(connection: Connection, subscription_id: str, object_ids: Sequence[int]) -> set[int]:
+def _posted_in_part(
+    connection: Connection, schema: str, subscription_id: str, object_ids: Sequence[int]
+) -> set[int]:
     """Receipts of those of these objects that have rows behind the last request that reaches into them."""
     if not object_ids:
         return set()
-    d, o, payload = deliveries.c, objects.c, _payload(subscription_id)
+    d, o = deliveries.c, objects.c
+    payload = payload_clause(schema, payload_table_name(subscription_id))
     last = (
         select(d.last_position, d.last_row)
         .where(d.subscription_id == subscription_id, d.receipt_id == o.receipt_id)
@@ -289,23 +289,7 @@ def _posted_in_part(connection: Connection, subscription_id: str, object_ids: Se
         tuple_(payload.c._position, number) > tuple_(last.c.last_position, last.c.last_row),
     )
     query = select(o.receipt_id).join_from(objects, last, true()).where(behind)
-    return set(
-        connection.execute(
-            query.where(o.object_id == any_(cast(list(object_ids), ARRAY(BigInteger))))
-        ).scalars()
-    )
-
-
-def _payload(subscription_id: str) -> Table:
-    """The payload table, in the schema of the control tables but not of their metadata."""
-    return Table(
-        payload_table_name(subscription_id),
-        MetaData(),
-        Column("scoring_id", Text),
-        Column("scoring_timestamp", DateTime(timezone=True)),
-        Column("_object_id", BigInteger),
-        Column("_position", BigInteger),
-    )
+    return set(connection.execute(query.where(o.object_id == any_of(object_ids))).scalars())
 
 
 def counts(connection: Connection, subscription_id: str, run_id: str | None) -> DeliveryCounts:

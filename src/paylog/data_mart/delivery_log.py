@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 
 from paylog.data_mart import delivered_rows, deliveries, setup
@@ -33,12 +33,9 @@ class DeliveryLog:
         what, schema = f"read the rows of receipt {receipt_id}", self._sessions.schema
         with self._sessions.transaction(what) as connection:
             slices = delivered_rows.queries(connection, schema, subscription_id, receipt_id, sides, between)
-        with (
-            self._sessions.session(what) as one,
-            self._sessions.session(what) as other,
-            closing(delivered_rows.read((one, other), slices, between)) as rows,
-        ):
-            yield rows
+        with ExitStack() as ending:
+            links = [ending.enter_context(self._sessions.session(what)) for _ in slices[:2]]
+            yield ending.enter_context(closing(delivered_rows.read(links, slices, between)))
 
     @contextmanager
     def exclusive(self, subscription_id: str, receipt_id: int) -> Iterator[None]:
@@ -55,7 +52,7 @@ class DeliveryLog:
     def undelivered(self, subscription_id: str, run_id: str | None = None) -> list[Undelivered]:
         """Receipts of a run, or of all, with rows that are neither confirmed nor failed; oldest first."""
         with self._sessions.transaction(f"read what of {subscription_id!r} is not delivered") as connection:
-            return deliveries.undelivered(connection, subscription_id, run_id)
+            return deliveries.undelivered(connection, self._sessions.schema, subscription_id, run_id)
 
     def reopen(self, subscription_id: str, run_id: str | None = None) -> int:
         """Let requests with failed rows, of a run or of all, be tried again; how many there are."""

@@ -16,8 +16,6 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
-    CollectionAggregate,
     ColumnElement,
     Connection,
     FromClause,
@@ -42,7 +40,7 @@ from paylog.data_mart import partners
 from paylog.data_mart.control_columns import COUNT_NAMES
 from paylog.data_mart.control_tables import GONE, objects
 from paylog.data_mart.payload_table import KEY, PayloadTable
-from paylog.data_mart.session import run
+from paylog.data_mart.session import any_of, run
 from paylog.data_mart.setup import lock
 from paylog.records import CaptureObject, Counts, Extent
 
@@ -207,7 +205,7 @@ def supersede(
     ``settle`` must follow if so. What else was in those pairs is ``partners.freed``.
     """
     ids = [entry.object_id for entry in entries]
-    connection.execute(update(objects).where(objects.c.object_id == _any_of(ids)).values(state=state))
+    connection.execute(update(objects).where(objects.c.object_id == any_of(ids)).values(state=state))
     partners.free_rejects(connection, payload_table.schema, ids)
     linked = partners.unlink(connection, ids)
     own = {
@@ -274,7 +272,7 @@ def settle(
     removed = objects.alias("removed")
     if superseded:
         _note_freed(connection, payload_table, superseded)
-        mine = removed.c.object_id == _any_of(superseded)
+        mine = removed.c.object_id == any_of(superseded)
         _mark_stale(connection, claimant.subscription_id, removed, mine)
     meanwhile = removed.c.superseded_at >= func.now()
     _mark_stale(connection, claimant.subscription_id, removed, meanwhile, claimant.receipt_id)
@@ -288,14 +286,9 @@ def _note_freed(connection: Connection, payload_table: PayloadTable, superseded:
     earliest, latest = connection.execute(select(func.min(moment), func.max(moment)).where(~came_back)).one()
     connection.execute(
         update(objects)
-        .where(objects.c.object_id == _any_of(superseded))
+        .where(objects.c.object_id == any_of(superseded))
         .values(superseded_at=func.clock_timestamp(), freed_from=earliest, freed_until=latest)
     )
-
-
-def _any_of(object_ids: Sequence[int]) -> CollectionAggregate[bool]:
-    """One parameter for any number of ids: a retraction may have more than a statement has parameters."""
-    return any_(cast(list(object_ids), ARRAY(BigInteger)))
 
 
 def _mark_stale(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, cast, func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from paylog.data_mart import clearing, deliveries, partitions, retention
 from paylog.data_mart.control_tables import GONE, batches, objects, pending, quarantine, receipts
@@ -16,7 +16,7 @@ from paylog.data_mart.operation_tables import metadata
 from paylog.data_mart.partitions import Partition
 from paylog.data_mart.payload_table import payload_table_name
 from paylog.data_mart.retention import Marks
-from paylog.data_mart.session import Sessions
+from paylog.data_mart.session import Sessions, any_of
 from paylog.data_mart.setup import lock, try_lock_session
 from paylog.errors import RetriableError
 
@@ -73,9 +73,10 @@ class Maintenance:
     def undelivered_since(self, subscription_id: str) -> datetime | None:
         """Scoring time of the first row that is not delivered yet, None when all are."""
         with self._sessions.transaction(f"look for undelivered rows of {subscription_id!r}") as connection:
-            waiting = [u.receipt_id for u in deliveries.undelivered(connection, subscription_id, None)]
+            found = deliveries.undelivered(connection, self._sessions.schema, subscription_id, None)
+            waiting = [receipt.receipt_id for receipt in found]
             query = select(func.min(objects.c.min_scoring_timestamp)).where(
-                objects.c.receipt_id == any_(cast(waiting, ARRAY(BigInteger))),
+                objects.c.receipt_id == any_of(waiting),
                 objects.c.state.not_in(GONE),
             )
             return connection.execute(query).scalar()

@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import CollectionAggregate, Connection, any_, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
-from sqlalchemy.sql import cast
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from paylog.data_mart.control_tables import GONE, objects, partners, quarantine
 from paylog.data_mart.payload_table import KEY, PayloadTable
-from paylog.data_mart.session import quoted, raw, run
+from paylog.data_mart.session import any_of, quoted, raw, run
 
 _FREED_HALVES = quoted("pg_temp", "paylog_freed_half")
 _KEY = ", ".join(map(quoted, KEY))
@@ -67,16 +66,16 @@ def link(connection: Connection, links: Mapping[tuple[int, int], Span | None]) -
 
 def exist(connection: Connection, object_ids: Sequence[int]) -> bool:
     """Whether other objects' rows hold halves of these."""
-    query = select(partners.c.partner_id).where(partners.c.partner_id == _any_of(object_ids))
+    query = select(partners.c.partner_id).where(partners.c.partner_id == any_of(object_ids))
     return connection.execute(query.limit(1)).first() is not None
 
 
 def unlink(connection: Connection, object_ids: Sequence[int]) -> dict[int, Span]:
     """Forget objects' links; by object, the time that other objects' rows with its halves span."""
-    connection.execute(partners.delete().where(partners.c.object_id == _any_of(object_ids)))
+    connection.execute(partners.delete().where(partners.c.object_id == any_of(object_ids)))
     gone = connection.execute(
         partners.delete()
-        .where(partners.c.partner_id == _any_of(object_ids))
+        .where(partners.c.partner_id == any_of(object_ids))
         .returning(partners.c.partner_id, partners.c.min_scoring_timestamp, partners.c.max_scoring_timestamp)
     ).all()
     spans: dict[int, Span] = {}
@@ -146,7 +145,7 @@ def freed(connection: Connection) -> list[Freed]:
     if not by_id:
         return []
     query = select(objects.c.object_id, objects.c.uri, objects.c.version).where(
-        objects.c.object_id == _any_of(list(by_id)), objects.c.state.not_in(GONE)
+        objects.c.object_id == any_of(by_id), objects.c.state.not_in(GONE)
     )
     return [
         Freed(row.object_id, row.uri, row.version, by_id[row.object_id][1], np.array(by_id[row.object_id][2]))
@@ -210,7 +209,3 @@ def _run(connection: Connection, statement: str, object_ids: Sequence[int], span
     first, last = span or (None, None)
     values = {"ids": list(object_ids)} | ({"first": first, "last": last} if span else {})
     raw(connection).execute(statement.encode(), values)
-
-
-def _any_of(object_ids: Sequence[int]) -> CollectionAggregate[bool]:
-    return any_(cast(list(object_ids), ARRAY(BIGINT)))

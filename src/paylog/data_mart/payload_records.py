@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Select, any_, cast, column, func, select, table
+from sqlalchemy import Connection, Select, column, func, select, table
 
 from paylog.data_mart import retention
 from paylog.data_mart.control_tables import GONE, objects, receipts
 from paylog.data_mart.payload_table import KEY, payload_clause, payload_table_name, read_columns
+from paylog.data_mart.session import any_of
 from paylog.errors import SchemaMismatch
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def stored_counts(
                 min(entry.min_scoring_timestamp for entry in counted),
                 max(entry.max_scoring_timestamp for entry in counted),
             ),
-            payload.c._object_id == any_(cast([entry.object_id for entry in counted], ARRAY(BigInteger))),
+            payload.c._object_id == any_of([entry.object_id for entry in counted]),
         )
         stored |= dict.fromkeys((entry.object_id for entry in counted), 0)
         stored |= dict(connection.execute(query.group_by(payload.c._object_id)).all())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, DateTime, TableClause, Uuid, column, table, text
+from sqlalchemy import BigInteger, Connection, DateTime, TableClause, Text, Uuid, column, table, text
 
 from paylog.data_mart import partition_function
 from paylog.data_mart.session import Sessions, quoted, raw, run
@@ -186,6 +186,7 @@ def payload_clause(schema: str, name: str) -> TableClause:
     """The columns of a payload table that paylog's own queries use."""
     return table(
         name,
+        column("scoring_id", Text),
         column("scoring_timestamp", DateTime(timezone=True)),
         column("_record_id", Uuid),
         *(

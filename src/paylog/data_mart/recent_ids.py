@@ -17,21 +17,11 @@ class RecentIds:
     """
 
     def __init__(self) -> None:
-        self._first: npt.NDArray[np.uint64] | None = None
-        self._ids: npt.NDArray[np.uint64] | None = None
+        self._ids = np.zeros(SLOTS, np.uint64)
 
     def met(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which of these words of record ids were met before; they are remembered from now on."""
-        if self._first is None:  # most loads ask only once: a table is not worth its memory yet
-            self._first = ids.copy()
-            return np.zeros(len(ids), np.bool_)
-        if self._ids is None:
-            self._ids = np.zeros(SLOTS, np.uint64)
-            self._ids[self._slots(self._first)] = self._first
-        slots = self._slots(ids)
+        slots = ids & np.uint64(len(self._ids) - 1)
         known: npt.NDArray[np.bool_] = self._ids[slots] == ids
         self._ids[slots] = ids
         return known
-
-    def _slots(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        return ids & np.uint64(SLOTS - 1)

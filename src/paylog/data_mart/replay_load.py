@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, any_, cast, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import aliased
 
 from paylog.data_mart import ledger
@@ -18,6 +17,7 @@ from paylog.data_mart.load import Load
 from paylog.data_mart.object_load import ObjectLoad
 from paylog.data_mart.partners import Freed
 from paylog.data_mart.replay_outcome import Closing, Entry, OpenRecord, Origin
+from paylog.data_mart.session import any_of
 from paylog.engines import Halves
 from paylog.errors import Reason
 from paylog.records import CaptureObject, Counts, Receipt
@@ -34,7 +34,7 @@ class ReplayLoad(Load):
         A load that replaces one of their objects waits for this one, or has it wait.
         """
         self._entries = {}
-        ids = any_(cast(list(quarantine_ids), ARRAY(BIGINT)))
+        ids = any_of(quarantine_ids)
         mine = quarantine.c.quarantine_id == ids
         concerned = (
             select(quarantine.c.object_id).where(mine).union(select(quarantine.c.partner_id).where(mine))

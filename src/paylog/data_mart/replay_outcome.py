@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, any_, bindparam, cast, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from paylog.data_mart.control_tables import objects, pending, quarantine
 from paylog.data_mart.delivered_rows import parted
 from paylog.data_mart.object_load import ObjectLoad
+from paylog.data_mart.session import any_of
 from paylog.data_mart.session import raw as psycopg_link
 from paylog.errors import Reason
 from paylog.records import CaptureObject
@@ -114,7 +114,7 @@ class Closing:
     def __init__(self, connection: Connection, object_ids: Sequence[int], payload: str) -> None:
         self._connection = connection
         self._payload = payload.replace("%", "%%")
-        mine = any_(cast(list(object_ids), ARRAY(BIGINT)))
+        mine = any_of(object_ids)
         self._rejects: dict[int, dict[int, dict[int | None, Any]]] = {}
         for row in connection.execute(select(*_REJECT).where(quarantine.c.object_id == mine)):
             of_object = self._rejects.setdefault(row.object_id, {})
@@ -162,7 +162,7 @@ class Closing:
             ),
             [{name: row[name] for name in ("id", "new_reason", "new_column")} for row in kept],
         )
-        gone = any_(cast([row["gone"] for row in kept], ARRAY(BIGINT)))
+        gone = any_of([row["gone"] for row in kept])
         self._connection.execute(quarantine.delete().where(quarantine.c.quarantine_id == gone))
         freed: Counter[int] = Counter()
         for row in kept:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, any_, cast, exists, func, not_, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy import ColumnElement, Connection, exists, func, not_, or_, select
 
 from paylog.data_mart.control_tables import deliveries, objects, partners, pending, quarantine
 from paylog.data_mart.ledger import LiveEntry
 from paylog.data_mart.payload_table import PayloadTable
-from paylog.data_mart.session import quoted, raw
+from paylog.data_mart.session import any_of, quoted, raw
 
 # A row's number in its record, 0 where its id names none: as deliveries note their first and last rows.
 ROW_NUMBER = "-([0-9]{1,9})$"
@@ -44,7 +43,7 @@ def extent(
 ) -> Extent:
     """What taking back these entries would remove. Changes nothing."""
     ids = [entry.object_id for entry in entries]
-    mine = any_(cast(ids, ARRAY(BIGINT)))
+    mine = any_of(ids)
     uris = select(func.count(objects.c.uri.distinct())).where(objects.c.object_id == mine)
     rejects = select(func.coalesce(func.sum(quarantine.c.rows), 0)).where(
         or_(quarantine.c.object_id == mine, quarantine.c.partner_id == mine), quarantine.c.state == "open"
@@ -113,7 +112,7 @@ def _concerned(
     ]
     linked = connection.execute(
         select(func.min(partners.c.min_scoring_timestamp), func.max(partners.c.max_scoring_timestamp)).where(
-            partners.c.partner_id == any_(cast(ids, ARRAY(BIGINT)))
+            partners.c.partner_id == any_of(ids)
         )
     ).one()
     if linked[0] is not None:
@@ -147,7 +146,7 @@ def reopen_replayed(connection: Connection, object_ids: Sequence[int]) -> None:
 
 def _reopened(connection: Connection, object_ids: Sequence[int]) -> int:
     """Records of other entries, none of whose halves goes."""
-    mine = any_(cast(list(object_ids), ARRAY(BIGINT)))
+    mine = any_of(object_ids)
     partner = func.coalesce(quarantine.c.partner_id, 0)
     stays = not_(or_(quarantine.c.object_id == mine, partner == mine))
     query = select(func.count()).select_from(quarantine).where(_closed_by(object_ids), stays)
@@ -158,7 +157,7 @@ def _closed_by(object_ids: Sequence[int]) -> ColumnElement[bool]:
     """Records that replays under these entries have closed."""
     replay, origin = objects.alias("replay"), objects.alias("origin")
     return exists().where(
-        replay.c.object_id == any_(cast(list(object_ids), ARRAY(BIGINT))),
+        replay.c.object_id == any_of(object_ids),
         replay.c.receipt_id == quarantine.c.closed_by,
         origin.c.object_id == quarantine.c.object_id,
         origin.c.uri == replay.c.uri,

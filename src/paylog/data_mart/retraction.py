@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, any_, cast, exists, insert, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy import Connection, exists, insert, select, update
 
 from paylog.data_mart import ledger, partners, retracted_rows, watermark
 from paylog.data_mart.control_tables import GONE, batches, objects, receipts
@@ -18,6 +17,7 @@ from paylog.data_mart.object_load import ObjectLoad
 from paylog.data_mart.operation_tables import audits
 from paylog.data_mart.partners import Freed
 from paylog.data_mart.retracted_rows import Extent
+from paylog.data_mart.session import any_of
 from paylog.engines import Halves
 from paylog.records import CaptureObject, Counts
 
@@ -150,15 +150,13 @@ def _expose_earlier_parts(
         if uri in heads and entry.state == "grown" and entry.object_id not in gone
     }
     if left:
-        last = any_(cast(list(left.values()), ARRAY(BIGINT)))
+        last = any_of(left.values())
         connection.execute(update(objects).where(objects.c.object_id == last).values(state="loaded"))
 
 
 def _retract_receipts(connection: Connection, object_ids: Sequence[int]) -> None:
     """Of which nothing is left: such receipts are in force no longer, nor are their batches done."""
-    of_entries = select(objects.c.receipt_id).where(
-        objects.c.object_id == any_(cast(list(object_ids), ARRAY(BIGINT)))
-    )
+    of_entries = select(objects.c.receipt_id).where(objects.c.object_id == any_of(object_ids))
     left = exists().where(objects.c.receipt_id == receipts.c.receipt_id, objects.c.state.not_in(GONE))
     whole = connection.execute(
         update(receipts)
@@ -169,7 +167,7 @@ def _retract_receipts(connection: Connection, object_ids: Sequence[int]) -> None
     connection.execute(
         update(batches)
         .where(
-            receipts.c.receipt_id == any_(cast(list(whole), ARRAY(BIGINT))),
+            receipts.c.receipt_id == any_of(whole),
             batches.c.subscription_id == receipts.c.subscription_id,
             batches.c.run_id == receipts.c.run_id,
             batches.c.batch_id == receipts.c.batch_id,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import ARRAY, BigInteger, CollectionAggregate, Connection, Engine, any_, cast, create_engine
 
 from paylog.connections import Connection as NamedConnection
 from paylog.connections import postgres_dsn
@@ -107,3 +107,8 @@ def run(connection: Connection, statement: str) -> psycopg.Cursor:
 def quoted(*names: str) -> str:
     """A quoted, possibly dotted identifier for statements without parameters."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def any_of(ids: Iterable[int]) -> CollectionAggregate[bool]:
+    """One parameter for any number of ids: there may be more than a statement has parameters."""
+    return any_(cast(list(ids), ARRAY(BigInteger)))
